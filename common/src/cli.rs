@@ -1,0 +1,19 @@
+//! The command line that both programs have.
+
+use std::path::PathBuf;
+
+/// nginx's `-c` and `-t`.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Check the configuration whole, say whether it is good, and exit.
+    #[arg(short, long)]
+    pub test: bool,
+}
+
+/// Exit status for a wrong command line or configuration (EX_USAGE of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+/// Exit status when the program could not start (EX_UNAVAILABLE of sysexits.h).
+pub const EXIT_UNAVAILABLE: u8 = 69;

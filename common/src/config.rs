@@ -1,0 +1,73 @@
+//! Reading a TOML file strictly: an unknown key or a wrong value is an error that names it.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a key is unknown, missing or of the wrong type.
+    #[error("{}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and what is allowed.
+        message: String,
+    },
+    /// The values are well formed but do not make a working configuration.
+    #[error("{}: {key}: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The key with its table, as written in the file.
+        key: String,
+        /// What is wrong and what is allowed.
+        message: String,
+    },
+}
+
+/// A value that is well formed but not allowed: the key with its table, and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The key with its table, as written in the file.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+impl Invalid {
+    /// `key` is what the user wrote, `message` what is allowed there.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+/// Reads `path` as `Raw` and checks it whole with `check`.
+///
+/// # Errors
+/// Names the file, the key and what is allowed.
+pub fn load<Raw: DeserializeOwned, T>(
+    path: &Path,
+    check: impl FnOnce(Raw) -> Result<T, Invalid>,
+) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let raw = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })?;
+    check(raw).map_err(|Invalid { key, message }| ConfigError::Invalid {
+        path: path.to_owned(),
+        key,
+        message,
+    })
+}

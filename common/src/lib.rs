@@ -1,0 +1,8 @@
+//! What both programs share. One concept per file; nothing here knows sessions or balancing.
+
+pub mod address;
+pub mod cli;
+pub mod config;
+pub mod logging;
+pub mod server;
+pub mod units;
