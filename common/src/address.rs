@@ -17,7 +17,9 @@ pub struct HostPort {
 
 /// Why a `host:port` could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is not an address: write host:port, 192.0.2.1:port or [2001:db8::1]:port with a port of 1 to 65535")]
+#[error(
+    "'{0}' is not an address: write host:port, 192.0.2.1:port or [2001:db8::1]:port with a port of 1 to 65535"
+)]
 pub struct AddressError(String);
 
 impl FromStr for HostPort {
@@ -73,7 +75,9 @@ mod tests {
 
     #[test]
     fn what_is_not_an_address_is_refused() {
-        for text in ["", "host", "host:", ":80", "host:0", "host:65536", "::1:80", "[::1:80", "[x]:80", "a b:80"] {
+        for text in
+            ["", "host", "host:", ":80", "host:0", "host:65536", "::1:80", "[::1:80", "[x]:80", "a b:80"]
+        {
             assert!(text.parse::<HostPort>().is_err(), "{text}");
         }
     }

@@ -18,7 +18,9 @@ pub struct Size(pub u64);
 
 /// Why a time or a size could not be read; the text says what is allowed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{text}' is not a {what}: write a whole number with one of the units {units}, for example \"{example}\"")]
+#[error(
+    "'{text}' is not a {what}: write a whole number with one of the units {units}, for example \"{example}\""
+)]
 pub struct UnitError {
     text: String,
     what: &'static str,
@@ -144,7 +146,9 @@ mod tests {
 
     #[test]
     fn what_has_no_unit_or_overflows_is_refused_by_name() {
-        for text in ["", "5", "s", "-1s", "1.5s", "5 s", "5x", "99999999999999999999s", "18446744073709551615d"] {
+        for text in
+            ["", "5", "s", "-1s", "1.5s", "5 s", "5x", "99999999999999999999s", "18446744073709551615d"]
+        {
             let error = text.parse::<Time>().unwrap_err().to_string();
             assert!(error.contains("ms, s, m, h, d"), "{error}");
             assert!(text.parse::<Size>().is_err(), "{text}");

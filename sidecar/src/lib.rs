@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The sidecar: brings the session that a request needs, hands it to the Tomcat beside it, takes it back
+//! and stores it in memcached before the client sees the response.
+//!
+//! `docs/architecture.md` says which file does what.
+
+pub mod admin;
+pub mod cache;
+pub mod config;
+pub mod context;
+pub mod exchange;
+pub mod file;
+pub mod id;
+pub mod lock;
+pub mod memcached;
+pub mod metrics;
+pub mod probe;
+pub mod proxy;
+pub mod record;
+pub mod run;
+pub mod sweeper;
+pub mod turn;

@@ -1,2 +1,67 @@
-//! Placeholder.
-fn main() {}
+//! Command line of the sidecar.
+
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Parser;
+use rand::RngExt;
+use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::logging;
+use sidecar::config::Config;
+use sidecar::run;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Carries the sessions of the Tomcat beside it to and from memcached.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Print new keys for the [record] table and exit.
+    #[arg(long, exclusive = true)]
+    new_keys: bool,
+    #[command(flatten)]
+    common: Option<Common>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.new_keys {
+        println!("keys = [\"{}\"]\nindex_key = \"{}\"", secret(), secret());
+        return ExitCode::SUCCESS;
+    }
+    let Some(common) = args.common else {
+        eprintln!("--config FILE is needed; see --help");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    let config = match Config::load(&common.config) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if common.test {
+        if let Err(error) = run::tomcat_address(&config) {
+            eprintln!("{}: {error}", common.config.display());
+            return ExitCode::from(EXIT_USAGE);
+        }
+        eprintln!("{}: the configuration is good", common.config.display());
+        return ExitCode::SUCCESS;
+    }
+    logging::init(config.log_level);
+    match run::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+    }
+}
+
+fn secret() -> String {
+    let mut bytes = [0u8; 32];
+    rand::rng().fill(&mut bytes);
+    STANDARD.encode(bytes)
+}

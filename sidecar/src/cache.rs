@@ -1,0 +1,75 @@
+//! Recent sessions in memory, so that a body crosses the network only when somebody else has changed it.
+//!
+//! An entry is used only if memcached says at this moment that it is current, never because it is young.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache as Moka;
+use moka::policy::EvictionPolicy;
+
+use crate::file::SessionFile;
+use crate::memcached::Incarnation;
+use crate::memcached::nodes::NodeIndex;
+use crate::record::{RecordKey, Ttl};
+
+/// Which stored version of a session is meant (R7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Where it is stored.
+    pub node: NodeIndex,
+    /// In which life of that node.
+    pub incarnation: Incarnation,
+    /// The item's cas there.
+    pub cas: u64,
+    /// The record's counter.
+    pub counter: u64,
+}
+
+/// A session as it was stored.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What was stored, with the id without suffix.
+    pub file: SessionFile,
+    /// Where and as what.
+    pub version: Version,
+    /// What it was stored with.
+    pub ttl: Ttl,
+    /// To issue the cookie again.
+    pub cookie_attributes: Bytes,
+}
+
+/// The cache. A clone is the same cache.
+#[derive(Clone)]
+pub struct Cache(Moka<RecordKey, Arc<Session>>);
+
+/// What an entry costs beside its bytes.
+const OVERHEAD: usize = 256;
+
+impl Cache {
+    /// Holds at most `bytes`. Least recently used goes first: a policy that may refuse a new entry would
+    /// refuse just the session that is in use.
+    pub fn new(bytes: u64) -> Self {
+        let weigh = |_: &RecordKey, session: &Arc<Session>| {
+            u32::try_from(session.file.bytes().len() + OVERHEAD).unwrap_or(u32::MAX)
+        };
+        Self(
+            Moka::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build(),
+        )
+    }
+
+    /// The session as it was last seen here. To be compared with memcached before it is used.
+    pub async fn get(&self, key: &RecordKey) -> Option<Arc<Session>> {
+        self.0.get(key).await
+    }
+
+    /// Remembers what was stored or read.
+    pub async fn put(&self, key: RecordKey, session: Arc<Session>) {
+        self.0.insert(key, session).await;
+    }
+
+    /// Forgets a session.
+    pub async fn remove(&self, key: &RecordKey) {
+        self.0.invalidate(key).await;
+    }
+}

@@ -1,0 +1,232 @@
+//! From what is written to what is valid. Errors name the key and what is allowed.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use regex::Regex;
+use satchel_common::address::HostPort;
+use satchel_common::config::Invalid;
+
+use super::{Config, TomcatConfig, defaults, raw};
+use crate::context::Context;
+use crate::exchange::watch::Limits;
+use crate::exchange::{Locking, NodeSuffix, Settings};
+use crate::id::{NodeName, path_param};
+
+pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
+    let listen = match file.listen {
+        raw::Listen::One(one) => vec![one],
+        raw::Listen::Many(many) if many.is_empty() => {
+            return Err(Invalid::new("listen", "names no address; write at least one"));
+        }
+        raw::Listen::Many(many) => many,
+    };
+    let listen = listen.iter().map(|text| socket("listen", text)).collect::<Result<Vec<_>, _>>()?;
+    let admin = file.admin.as_deref().map(|text| socket("admin", text)).transpose()?;
+    let session = file.session;
+    let limits = Limits {
+        max_request_time: file.tomcat.max_request_time.unwrap_or(defaults::MAX_REQUEST_TIME).0,
+        abandon_time: file.tomcat.abandon_time.unwrap_or(defaults::ABANDON_TIME).0,
+    };
+    positive("tomcat.max_request_time", limits.max_request_time)?;
+    let lock_timeout = session.lock_timeout.unwrap_or(defaults::LOCK_TIMEOUT).0;
+    positive("session.lock_timeout", lock_timeout)?;
+    let backup_timeout = session.backup_timeout.unwrap_or(defaults::BACKUP_TIMEOUT).0;
+    let (keys, index_key) = secrets(file.record)?;
+    Ok(Config {
+        listen,
+        admin,
+        threads: at_least_one("threads", file.threads.unwrap_or(defaults::THREADS))?,
+        log_level: file.log_level,
+        stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
+        tomcat: tomcat(&file.tomcat)?,
+        contexts: contexts(file.context)?,
+        farm: farm(session.farm)?,
+        settings: Settings {
+            node_suffix: match session.node_suffix {
+                raw::NodeSuffix::Cookie => NodeSuffix::Cookie,
+                raw::NodeSuffix::Visible => NodeSuffix::Visible,
+            },
+            locking: match session.locking {
+                raw::Locking::All => Locking::All,
+                raw::Locking::None => Locking::None,
+            },
+            lock_timeout,
+            backup_timeout: (!backup_timeout.is_zero()).then_some(backup_timeout),
+            limits,
+            max_session_size: usize::try_from(
+                session.max_session_size.unwrap_or(defaults::MAX_SESSION_SIZE).0,
+            )
+            .unwrap_or(usize::MAX),
+        },
+        ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
+        unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
+        unknown_ids_per_second: session.unknown_ids_per_second.unwrap_or(defaults::UNKNOWN_IDS_PER_SECOND),
+        cache_size: session.cache_size.unwrap_or(defaults::CACHE_SIZE).0,
+        nodes: nodes(&file.memcached.nodes)?,
+        node_timeout: {
+            let timeout = file.memcached.timeout.unwrap_or(defaults::NODE_TIMEOUT).0;
+            positive("memcached.timeout", timeout)?;
+            timeout
+        },
+        keys,
+        index_key,
+    })
+}
+
+fn socket(key: &str, text: &str) -> Result<SocketAddr, Invalid> {
+    text.parse().map_err(|_| {
+        Invalid::new(
+            key,
+            format!("'{text}' is not an address to listen on; write \"127.0.0.1:8081\" or \"[::1]:8081\""),
+        )
+    })
+}
+
+fn positive(key: &str, time: std::time::Duration) -> Result<(), Invalid> {
+    if time.is_zero() { Err(Invalid::new(key, "must be more than zero")) } else { Ok(()) }
+}
+
+fn at_least_one(key: &str, n: usize) -> Result<usize, Invalid> {
+    if (1..=1024).contains(&n) {
+        Ok(n)
+    } else {
+        Err(Invalid::new(key, format!("is {n}; 1 to 1024 are allowed")))
+    }
+}
+
+fn tomcat(raw: &raw::Tomcat) -> Result<TomcatConfig, Invalid> {
+    let config = TomcatConfig {
+        address: raw.address.clone(),
+        connect_timeout: raw.connect_timeout.unwrap_or(defaults::CONNECT_TIMEOUT).0,
+        read_timeout: raw.read_timeout.unwrap_or(defaults::READ_TIMEOUT).0,
+        write_timeout: raw.write_timeout.unwrap_or(defaults::WRITE_TIMEOUT).0,
+        keepalive_timeout: raw.keepalive_timeout.unwrap_or(defaults::KEEPALIVE_TIMEOUT).0,
+    };
+    positive("tomcat.connect_timeout", config.connect_timeout)?;
+    positive("tomcat.read_timeout", config.read_timeout)?;
+    positive("tomcat.write_timeout", config.write_timeout)?;
+    Ok(config)
+}
+
+fn farm(name: Option<String>) -> Result<String, Invalid> {
+    let name = name.unwrap_or_else(|| defaults::FARM.to_owned());
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+        return Err(Invalid::new("session.farm", "1 to 64 characters of A-Z a-z 0-9 . _ - are allowed"));
+    }
+    Ok(name)
+}
+
+fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
+    if raw.is_empty() {
+        return Err(Invalid::new(
+            "context",
+            "no context is configured; add [[context]] with the path of your application (\"/\" for ROOT) and \
+             the directory of its FileStore",
+        ));
+    }
+    let mut contexts: Vec<Context> = Vec::new();
+    for (index, one) in raw.into_iter().enumerate() {
+        let key = |name: &str| format!("context {} (path \"{}\"): {name}", index + 1, one.path);
+        let path = one.path.strip_suffix('/').unwrap_or(&one.path).to_owned();
+        if !one.path.starts_with('/') || path.contains(['?', '#', ';', '%']) || path.contains("//") {
+            return Err(Invalid::new(key("path"), "write \"/\" for ROOT, or \"/app\" as in Tomcat"));
+        }
+        if !one.directory.is_absolute() {
+            return Err(Invalid::new(
+                key("directory"),
+                "must be absolute, and the same as in Tomcat's <Store>",
+            ));
+        }
+        let cookie_name = one.cookie_name.clone().unwrap_or_else(|| defaults::COOKIE_NAME.to_owned());
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if cookie_name.is_empty() || !cookie_name.bytes().all(token) {
+            return Err(Invalid::new(key("cookie_name"), "is not the name of a cookie (RFC 6265, token)"));
+        }
+        if let Some(other) = contexts.iter().find(|c| c.path == path) {
+            return Err(Invalid::new(key("path"), format!("\"{}\" is configured twice", other.path)));
+        }
+        if contexts.iter().any(|c| c.directory == one.directory) {
+            return Err(Invalid::new(
+                key("directory"),
+                "another context uses it too; each needs its own, or their sessions would mix",
+            ));
+        }
+        let param_name = path_param::name_for(&cookie_name);
+        contexts.push(Context { path, directory: one.directory, cookie_name, param_name });
+    }
+    Ok(contexts)
+}
+
+/// msm's form: `n1:host:port n2:host:port`, separated by commas or spaces; IPv6 addresses in brackets.
+fn nodes(text: &str) -> Result<Vec<(NodeName, HostPort)>, Invalid> {
+    let key = "memcached.nodes";
+    let mut nodes: Vec<(NodeName, HostPort)> = Vec::new();
+    for part in text.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty()) {
+        let form = "write name:host:port, for example \"n1:10.0.0.1:11211, n2:10.0.0.2:11211\"";
+        let (name, address) =
+            part.split_once(':').ok_or_else(|| Invalid::new(key, format!("'{part}' has no name; {form}")))?;
+        let name = NodeName::parse(name).ok_or_else(|| {
+            Invalid::new(key, format!("'{name}' is not a node's name (A-Z a-z 0-9 _, 1 to 32); {form}"))
+        })?;
+        let address: HostPort =
+            address.parse().map_err(|error| Invalid::new(key, format!("node {name}: {error}; {form}")))?;
+        if nodes.iter().any(|(other, _)| *other == name) {
+            return Err(Invalid::new(key, format!("node {name} is listed twice")));
+        }
+        if let Some((other, _)) = nodes.iter().find(|(_, other)| *other == address) {
+            return Err(Invalid::new(key, format!("nodes {other} and {name} have one address, {address}")));
+        }
+        nodes.push((name, address));
+    }
+    if nodes.is_empty() {
+        return Err(Invalid::new(key, "is empty; write for example \"n1:127.0.0.1:11211\""));
+    }
+    Ok(nodes)
+}
+
+/// msm's patterns match the whole of `METHOD URI?query`.
+fn whole_match(key: &str, pattern: Option<String>) -> Result<Option<Regex>, Invalid> {
+    pattern
+        .map(|pattern| {
+            Regex::new(&format!("^(?:{pattern})$"))
+                .map_err(|error| Invalid::new(key, format!("is not a regular expression: {error}")))
+        })
+        .transpose()
+}
+
+type Secrets = (Vec<[u8; 32]>, Option<[u8; 32]>);
+
+fn secrets(raw: raw::Record) -> Result<Secrets, Invalid> {
+    let keys = raw
+        .keys
+        .iter()
+        .enumerate()
+        .map(|(n, secret)| decode(&format!("record.keys: key {}", n + 1), secret))
+        .collect::<Result<Vec<_>, _>>()?;
+    let index_key = raw.index_key.as_ref().map(|secret| decode("record.index_key", secret)).transpose()?;
+    let how = "`sidecar --new-keys` prints both; they must be the same on every sidecar";
+    match raw.encryption {
+        raw::Encryption::On if keys.is_empty() => {
+            Err(Invalid::new("record.keys", format!("at least one key is needed; {how}")))
+        }
+        raw::Encryption::On if index_key.is_none() => {
+            Err(Invalid::new("record.index_key", format!("is needed; {how}")))
+        }
+        raw::Encryption::Off if !keys.is_empty() => Err(Invalid::new(
+            "record.encryption",
+            "is \"off\" although record.keys has keys; remove one of the two",
+        )),
+        _ => Ok((keys, index_key)),
+    }
+}
+
+fn decode(key: &str, secret: &raw::Secret) -> Result<[u8; 32], Invalid> {
+    STANDARD
+        .decode(&secret.0)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Invalid::new(key, "must be 32 bytes in base64; `sidecar --new-keys` prints some"))
+}

@@ -1,0 +1,211 @@
+//! An exchange: everything that happens to one session during one request.
+//!
+//! [`load`] brings the session and places its file; the request is forwarded; [`settle`] watches what Tomcat
+//! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
+
+pub mod load;
+pub mod settle;
+pub mod store;
+pub mod watch;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use satchel_common::server::Working;
+
+use crate::cache::{Cache, Session};
+use crate::context::{Context, Contexts};
+use crate::file::directory::Claim;
+use crate::file::{Placed, StoreDirectory};
+use crate::id::SessionId;
+use crate::lock::{Lock, Locks};
+use crate::memcached::Nodes;
+use crate::memcached::nodes::NodeIndex;
+use crate::metrics::Metrics;
+use crate::probe::Tomcat;
+use crate::record::{Farm, Keys, RecordKey};
+use crate::turn::{Turn, Turns};
+
+/// Whether the application sees the node suffix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeSuffix {
+    /// Only the client does; Tomcat's ids stay as Tomcat made them.
+    Cookie,
+    /// `session.getId()` shows it too, from the second request on, as with msm.
+    Visible,
+}
+
+/// msm's lockingMode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locking {
+    /// Every request locks its session.
+    All,
+    /// No request does; the last writer wins.
+    None,
+}
+
+/// What the configuration says about exchanges.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether the application sees the node suffix.
+    pub node_suffix: NodeSuffix,
+    /// Whether sessions are locked.
+    pub locking: Locking,
+    /// How long a request waits for its session.
+    pub lock_timeout: Duration,
+    /// How long a response is held until its session is stored; `None`: as long as the request may run.
+    pub backup_timeout: Option<Duration>,
+    /// Bounds of a request in Tomcat.
+    pub limits: watch::Limits,
+    /// The largest session file that is taken, in bytes.
+    pub max_session_size: usize,
+}
+
+/// Everything that exchanges share.
+pub struct Core {
+    /// The web applications.
+    pub contexts: Contexts,
+    /// Their directories, by context index.
+    pub directories: Vec<Arc<StoreDirectory>>,
+    /// Who shares sessions.
+    pub farm: Farm,
+    /// What seals records.
+    pub keys: Keys,
+    /// The memcached nodes.
+    pub nodes: Nodes,
+    /// The locks that are held.
+    pub locks: Arc<Locks>,
+    /// The queues for each session.
+    pub turns: Arc<Turns>,
+    /// Recent sessions.
+    pub cache: Cache,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The Tomcat beside us.
+    pub tomcat: Tomcat,
+    /// What the configuration says.
+    pub settings: Settings,
+    /// Ids whose files were found at the start: Tomcat may still run a request of theirs (R12).
+    pub suspects: Mutex<HashSet<(usize, String)>>,
+}
+
+/// A session that was placed for Tomcat.
+pub struct Held {
+    /// The id without suffix.
+    pub id: SessionId,
+    /// Its place in memcached.
+    pub key: RecordKey,
+    /// What was loaded.
+    pub session: Arc<Session>,
+    /// The id under which Tomcat knows it.
+    pub tomcat_id: String,
+    /// The file.
+    pub placed: Placed,
+    _claim: Claim,
+    /// `None` with locking "none".
+    lock: Option<Lock>,
+    _turn: Turn,
+}
+
+/// One request's session work, from the lookup to the store.
+pub struct Exchange {
+    core: Arc<Core>,
+    /// Which context the request is for.
+    pub context: usize,
+    /// The session, if one was found.
+    pub held: Option<Held>,
+    /// The id that Tomcat is told: the held session's, or a never-used one. `None`: the client presented none.
+    pub told: Option<String>,
+    /// The session has just gone on under another id: a session cookie in this response would log the user
+    /// out (R21).
+    pub drop_cookie: bool,
+    /// The request's `Host`, for probes.
+    pub host: String,
+    began: Instant,
+    _working: Option<Working>,
+}
+
+impl Core {
+    /// A web application.
+    pub fn context(&self, index: usize) -> &Context {
+        self.contexts.get(index)
+    }
+
+    /// The id under which Tomcat knows a session.
+    pub fn tomcat_id(&self, id: &SessionId, node: NodeIndex) -> String {
+        match self.settings.node_suffix {
+            NodeSuffix::Cookie => id.as_str().to_owned(),
+            NodeSuffix::Visible => id.with_suffix(self.nodes.name(node)),
+        }
+    }
+
+    /// Whether a request of this id may still run from before this process was started. Tells it once.
+    fn take_suspect(&self, context: usize, tomcat_id: &str) -> bool {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        !suspects.is_empty() && suspects.remove(&(context, tomcat_id.to_owned()))
+    }
+}
+
+impl Exchange {
+    /// An exchange without a session yet.
+    pub fn new(core: Arc<Core>, context: usize, host: String, working: Option<Working>) -> Self {
+        Self {
+            core,
+            context,
+            held: None,
+            told: None,
+            drop_cookie: false,
+            host,
+            began: Instant::now(),
+            _working: working,
+        }
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// How long it has been going on.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Whether Tomcat has not read the placed file. `false` without one.
+    pub fn untouched(&mut self) -> bool {
+        self.held.as_mut().is_some_and(|held| matches!(held.placed.look(), Ok(crate::file::Seen::Untouched)))
+    }
+
+    /// Ends an exchange of which nothing reached Tomcat.
+    pub async fn cancel(self) {
+        if let Some(held) = self.held {
+            self.core.directories[self.context].remove(&held.tomcat_id);
+            held.release().await;
+        }
+    }
+
+    fn directory(&self) -> &Arc<StoreDirectory> {
+        &self.core.directories[self.context]
+    }
+}
+
+impl Held {
+    /// Gives the session back: the lock first, then the turn.
+    async fn release(self) {
+        if let Some(lock) = self.lock {
+            lock.release().await;
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Milliseconds since 1970.
+fn unix_millis() -> i64 {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,315 @@
+//! After the request: watch what Tomcat does to the session, store it, let the response go, unlock.
+//!
+//! Runs as a task of its own: neither a client that leaves nor a response that is released early ends it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch as channel};
+use tokio::time::{sleep, timeout};
+
+use super::store::{StoreError, Target};
+use super::watch::{ALIVE_WITHIN, PROBE_AFTER, Probed, Progress, Step, Verdict, next};
+use super::{Exchange, Held, Locking};
+use crate::file::SessionFile;
+use crate::id::SessionId;
+use crate::lock::Lock;
+use crate::memcached::nodes::NodeIndex;
+use crate::probe::Answer;
+use crate::record::Ended;
+
+/// Looks at the file: from the first, doubled, to the last.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(100);
+/// Between two probes that Tomcat did not answer.
+const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// How long after the end of its response a new session's file may come, when no probe can tell (a request
+/// that presented no id).
+const NEW_FILE_WITHIN: Duration = Duration::from_secs(30);
+
+/// A session that the response tells the client of.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    /// The id that Tomcat gave it.
+    pub id: SessionId,
+    /// The node in the suffix that the client gets.
+    pub node: NodeIndex,
+    /// Of the `Set-Cookie`.
+    pub cookie_attributes: Bytes,
+}
+
+/// Why the response must not be passed on: what the client believes to have done is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotStored;
+
+/// What holds the response back until it is answered.
+pub type Release = oneshot::Sender<Result<(), NotStored>>;
+
+/// Carries an exchange to its end.
+pub async fn settle(
+    mut exchange: Exchange,
+    announced: Option<Announced>,
+    mut progress: channel::Receiver<Progress>,
+    release: Release,
+) {
+    let mut result = Ok(());
+    let mut new_lock = None;
+    let mut created = false;
+    if let Some(announced) = &announced {
+        let (file, lock) = exchange.await_new(announced, &mut progress).await;
+        new_lock = lock;
+        result = exchange.create(announced, file).await;
+        created = result.is_ok();
+    }
+    let Some(mut held) = exchange.held.take() else {
+        exchange.finish(result, release);
+        drop(new_lock);
+        return;
+    };
+    let verdict = exchange.verdict(&mut held, &mut progress).await;
+    let touch = match exchange.conclude(&held, verdict, created).await {
+        Ok(touch) => touch,
+        Err(error) => {
+            result = Err(error);
+            false
+        }
+    };
+    exchange.finish(result, release);
+    let core = exchange.core.clone();
+    if touch {
+        let context = &core.context(exchange.context).path;
+        let target = Target { key: &held.key, context, id: &held.id };
+        let lock = held.lock.take();
+        core.touch(&target, &held.session, lock).await;
+    }
+    held.release().await;
+    if let Some(lock) = new_lock {
+        lock.release().await;
+    }
+}
+
+/// What went wrong, for the log and the counters.
+enum Failure {
+    Store(StoreError),
+    NotSaved,
+    Foreign,
+    Abandoned,
+    TomcatGone,
+    Overtime,
+    File(std::io::Error),
+    Layout(String),
+}
+
+impl Exchange {
+    /// Watches the placed file until it is decided what became of the session.
+    async fn verdict(&self, held: &mut Held, progress: &mut channel::Receiver<Progress>) -> Verdict {
+        let context = self.core.context(self.context);
+        let limits = self.core.settings.limits;
+        let mut probed = Probed::No;
+        let mut pause = LOOK_FIRST;
+        loop {
+            let seen = match held.placed.look() {
+                Ok(seen) => seen,
+                Err(error) => {
+                    log::error!(
+                        "Cannot look at {}: {error}",
+                        self.directory().file(&held.tomcat_id).display()
+                    );
+                    return Verdict::TomcatGone;
+                }
+            };
+            let now = *progress.borrow_and_update();
+            match next(seen, &now, probed, self.age(), &limits) {
+                Step::Done(verdict) => return verdict,
+                Step::Wait => {
+                    // A change of the response's state ends the pause.
+                    let _ = timeout(pause, progress.changed()).await;
+                    if progress.has_changed().is_err() {
+                        sleep(pause).await;
+                    }
+                    pause = (pause * 2).min(LOOK_LAST);
+                }
+                Step::Probe => {
+                    let _ = held.placed.arm();
+                    let left = limits.max_request_time.saturating_sub(self.age()).max(ALIVE_WITHIN);
+                    let answer = self.core.tomcat.probe(context, &self.host, &held.tomcat_id, left).await;
+                    let read_again = held.placed.read_again().unwrap_or(false);
+                    probed = Probed::Came { answer, read_again };
+                    if answer == Answer::Silent {
+                        sleep(PROBE_AGAIN).await;
+                    }
+                }
+                Step::AskAlive => {
+                    let alive = self.core.tomcat.is_alive(context, &self.host, ALIVE_WITHIN).await;
+                    let answer = if alive { Answer::Answered } else { Answer::Silent };
+                    probed = Probed::Came { answer, read_again: false };
+                }
+            }
+        }
+    }
+
+    /// Carries the verdict out and removes the file. `true`: the session was used and has not changed.
+    async fn conclude(&self, held: &Held, verdict: Verdict, created: bool) -> Result<bool, Failure> {
+        let core = &self.core;
+        let target = Target { key: &held.key, context: &core.context(self.context).path, id: &held.id };
+        let taken = if verdict == Verdict::Saved { self.directory().take(&held.tomcat_id) } else { Ok(None) };
+        self.directory().remove(&held.tomcat_id);
+        match verdict {
+            Verdict::Saved => {
+                let bytes = taken.map_err(Failure::File)?.ok_or(Failure::NotSaved)?;
+                let file = self.understood(bytes, &held.tomcat_id)?.with_id(held.id.as_str());
+                if file.same_session(&held.session.file) {
+                    return Ok(true);
+                }
+                core.store(&target, &held.session, file).await.map_err(Failure::Store)?;
+                Ok(false)
+            }
+            Verdict::Ended => {
+                let ended = if created { Ended::IdChanged } else { Ended::Invalidated };
+                core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
+                Ok(false)
+            }
+            Verdict::NotLoaded => Ok(false),
+            Verdict::NotSaved => Err(Failure::NotSaved),
+            Verdict::Foreign => Err(Failure::Foreign),
+            Verdict::TomcatGone => Err(Failure::TomcatGone),
+            Verdict::Abandoned => {
+                core.add_suspect(self.context, &held.tomcat_id);
+                Err(Failure::Abandoned)
+            }
+            Verdict::Overtime => {
+                core.add_suspect(self.context, &held.tomcat_id);
+                Err(Failure::Overtime)
+            }
+        }
+    }
+
+    fn understood(&self, bytes: Bytes, tomcat_id: &str) -> Result<SessionFile, Failure> {
+        let limit = self.core.settings.max_session_size;
+        if bytes.len() > limit {
+            return Err(Failure::Store(StoreError::TooLarge { size: bytes.len(), limit }));
+        }
+        let file = SessionFile::parse(bytes).map_err(|error| Failure::Layout(error.to_string()))?;
+        if file.id() != tomcat_id.as_bytes() {
+            return Err(Failure::Layout("it holds the session of another id".into()));
+        }
+        Ok(file)
+    }
+
+    /// Waits for the file of a session that the response announces. While it is not there, the new session
+    /// is locked: the client may use its id before the file comes (R14).
+    async fn await_new(
+        &self,
+        announced: &Announced,
+        progress: &mut channel::Receiver<Progress>,
+    ) -> (Result<SessionFile, Failure>, Option<Lock>) {
+        let id = announced.id.as_str();
+        let _claim = self.directory().claim(id);
+        let mut lock = None;
+        let mut pause = LOOK_FIRST;
+        let mut last_look = false;
+        loop {
+            match self.directory().take(id) {
+                Ok(Some(bytes)) => {
+                    self.directory().remove(id);
+                    return (self.understood(bytes, id), lock);
+                }
+                Err(error) => return (Err(Failure::File(error)), lock),
+                Ok(None) if last_look => return (Err(Failure::NotSaved), lock),
+                Ok(None) => {}
+            }
+            if lock.is_none() {
+                lock = self.lock_new(announced).await;
+            }
+            let now = *progress.borrow_and_update();
+            let ended = now.ended.map(|at| self.age().saturating_sub(at));
+            match (ended, &self.told) {
+                (Some(since), Some(told)) if since >= PROBE_AFTER => {
+                    let context = self.core.context(self.context);
+                    let left = self.core.settings.limits.max_request_time.saturating_sub(self.age());
+                    let answer =
+                        self.core.tomcat.probe(context, &self.host, told, left.max(ALIVE_WITHIN)).await;
+                    last_look = answer != Answer::Silent;
+                }
+                (Some(since), None) => last_look = since >= NEW_FILE_WITHIN,
+                _ => {}
+            }
+            if self.age() >= self.core.settings.limits.max_request_time {
+                last_look = true;
+            }
+            if !last_look {
+                let _ = timeout(pause, progress.changed()).await;
+                if progress.has_changed().is_err() {
+                    sleep(pause).await;
+                }
+                pause = (pause * 2).min(LOOK_LAST);
+            }
+        }
+    }
+
+    async fn lock_new(&self, announced: &Announced) -> Option<Lock> {
+        if self.core.settings.locking == Locking::None {
+            return None;
+        }
+        let key = self.core.farm.key(&self.core.context(self.context).path, &announced.id);
+        let lock = self.core.locks.prepare(&key, announced.node);
+        let answers = self.core.nodes.run(announced.node, &[lock.add()?]).await.ok()?;
+        if lock.won(answers.replies.first()?).await {
+            return Some(lock);
+        }
+        lock.forget();
+        None
+    }
+
+    async fn create(&self, announced: &Announced, file: Result<SessionFile, Failure>) -> Result<(), Failure> {
+        let path = &self.core.context(self.context).path;
+        let key = self.core.farm.key(path, &announced.id);
+        let target = Target { key: &key, context: path, id: &announced.id };
+        let attributes = announced.cookie_attributes.clone();
+        self.core.create(&target, announced.node, file?, attributes).await.map_err(Failure::Store)
+    }
+
+    /// Counts, logs and lets the response go or stops it.
+    fn finish(&self, result: Result<(), Failure>, release: Release) {
+        let failure = match result {
+            Ok(()) => {
+                let _ = release.send(Ok(()));
+                return;
+            }
+            Err(failure) => failure,
+        };
+        let told = release.send(Err(NotStored)).is_ok();
+        let metrics = &self.core.metrics;
+        let (counter, text) = match failure {
+            Failure::Store(StoreError::Conflict) if told => {
+                (&metrics.conflicts, StoreError::Conflict.to_string())
+            }
+            Failure::Store(StoreError::Conflict) => {
+                (&metrics.conflicts_after_response, StoreError::Conflict.to_string())
+            }
+            Failure::Store(error @ StoreError::TooLarge { .. }) => (&metrics.too_large, error.to_string()),
+            Failure::Store(error) => (&metrics.store_failed, error.to_string()),
+            Failure::NotSaved => (
+                &metrics.save_failed,
+                "Tomcat ended the request without saving it; Tomcat's own log says why (an attribute that \
+                 cannot be serialized or restored, a full store directory)"
+                    .into(),
+            ),
+            Failure::Foreign => {
+                (&metrics.foreign_files, "a request that had been given up earlier saved over it".into())
+            }
+            Failure::Abandoned => (&metrics.abandoned, "Tomcat never read it and the client has gone".into()),
+            Failure::TomcatGone => (&metrics.tomcat_gone, "Tomcat has stopped".into()),
+            Failure::Overtime => {
+                (&metrics.overtime, "its request ran for longer than max_request_time".into())
+            }
+            Failure::File(error) => (&metrics.file_errors, error.to_string()),
+            Failure::Layout(text) => (&metrics.file_errors, text),
+        };
+        counter.add();
+        log::warn!(
+            "A session of context \"{}\" keeps its last stored state: {text}",
+            self.core.context(self.context).path
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! A node over a pool of connections. A connection is put back only after a whole exchange, so that a
+//! cancelled request can never leave an answer for the next one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use satchel_common::address::HostPort;
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::node::{Answers, Command, Incarnation, Node, NodeError};
+
+/// Idle connections that are kept. More are made when more requests are under way, and closed after.
+const IDLE_MAX: usize = 64;
+
+/// One memcached.
+pub struct Pool {
+    address: HostPort,
+    /// For a whole exchange, connecting included.
+    timeout: Duration,
+    idle: Mutex<Vec<Connection>>,
+    item_size_max: AtomicUsize,
+}
+
+impl Pool {
+    /// Connects when it is first used.
+    pub fn new(address: HostPort, timeout: Duration) -> Self {
+        Self { address, timeout, idle: Mutex::default(), item_size_max: AtomicUsize::new(0) }
+    }
+
+    async fn connection(&self) -> Result<Connection, NodeError> {
+        while let Some(connection) = self.pop() {
+            if connection.is_usable() {
+                return Ok(connection);
+            }
+        }
+        self.dial().await
+    }
+
+    async fn dial(&self) -> Result<Connection, NodeError> {
+        let connection = Connection::dial(&self.address).await?;
+        self.item_size_max.store(connection.item_size_max, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    fn pop(&self) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+}
+
+#[async_trait]
+impl Node for Pool {
+    async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
+        let exchange = async {
+            let mut connection = self.connection().await?;
+            let incarnation = connection.incarnation;
+            if only.is_some_and(|only| only != incarnation) {
+                self.put_back(connection);
+                return Err(NodeError::Reborn);
+            }
+            let replies = connection.run(batch).await?;
+            self.put_back(connection);
+            Ok(Answers { replies, incarnation })
+        };
+        timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout))
+    }
+
+    async fn probe(&self) -> Result<(), NodeError> {
+        let connection = timeout(self.timeout, self.dial()).await.unwrap_or(Err(NodeError::Timeout))?;
+        self.put_back(connection);
+        Ok(())
+    }
+
+    fn item_size_max(&self) -> usize {
+        self.item_size_max.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,121 @@
+//! Counters, in Prometheus' text format. Each is raised where the thing happens.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Only ever grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $name:ident,)+) => {
+        /// All counters of the sidecar.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $($(#[doc = $help])+ pub $name: Counter,)+
+        }
+
+        impl Metrics {
+            /// Prometheus' text format, version 0.0.4.
+            pub fn render(&self) -> String {
+                let mut out = String::new();
+                $(
+                    let name = concat!("satchel_", stringify!($name), "_total");
+                    let help = concat!($($help),+);
+                    let _ = write!(out, "# HELP {name}{help}\n# TYPE {name} counter\n{name} {}\n", self.$name.get());
+                )+
+                out
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Requests that were forwarded with a session.
+    sessions_loaded,
+    /// Bodies that had to be fetched from memcached because the local copy was missing or stale.
+    bodies_fetched,
+    /// Sessions that were stored because they had changed.
+    sessions_stored,
+    /// Sessions that were only touched because they had not changed.
+    sessions_touched,
+    /// New sessions that were stored.
+    sessions_created,
+    /// Sessions that ended (logout or expiry in Tomcat).
+    sessions_invalidated,
+    /// Sessions that went on under another id (login).
+    ids_changed,
+    /// Ids that a client presented and that do not exist.
+    unknown_ids,
+    /// Requests that were refused because their client presented too many unknown ids.
+    unknown_ids_refused,
+    /// Requests that had to wait for a lock that another sidecar held.
+    lock_waits,
+    /// Requests that gave up waiting for a lock or a turn.
+    lock_timeouts,
+    /// Locks that were found lost when they were renewed.
+    locks_lost,
+    /// Stores that were refused because the session had changed elsewhere; the client was told.
+    conflicts,
+    /// The same, but the response was already on its way.
+    conflicts_after_response,
+    /// Stores that overwrote a change made elsewhere (locking "none" only).
+    overwritten,
+    /// Responses that were released before their session was stored.
+    released_unsaved,
+    /// Requests that Tomcat ended without saving the session.
+    save_failed,
+    /// Sessions that could not be stored; their last stored state is kept.
+    store_failed,
+    /// Sessions that are too large for memcached.
+    too_large,
+    /// Files of requests that had been given up.
+    foreign_files,
+    /// Session files that belonged to no request and were removed.
+    swept_files,
+    /// Records that were refused because they were forged, damaged or sealed with an unknown key.
+    records_rejected,
+    /// Sessions that vanished from memcached while a request used them.
+    vanished,
+    /// Requests whose session was given up because Tomcat never read it.
+    abandoned,
+    /// Requests that ran longer than max_request_time.
+    overtime,
+    /// Exchanges that failed because Tomcat had stopped.
+    tomcat_gone,
+    /// Requests that were answered 503 before anything reached Tomcat.
+    unsent,
+    /// Batches that a memcached node failed.
+    node_errors,
+    /// Session files that could not be read or written.
+    file_errors,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_rendered_with_their_help() {
+        let metrics = Metrics::default();
+        metrics.conflicts.add();
+        let text = metrics.render();
+        assert!(
+            text.contains("\n# TYPE satchel_conflicts_total counter\nsatchel_conflicts_total 1\n"),
+            "{text}"
+        );
+        assert!(text.contains("# HELP satchel_save_failed_total Requests that Tomcat ended"), "{text}");
+    }
+}

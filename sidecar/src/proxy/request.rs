@@ -1,0 +1,235 @@
+//! Before Tomcat: which session the request names, and what Tomcat is told of it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use http::header::{COOKIE, HOST};
+use pingora_core::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::{Ctx, Proxy, UNSENT};
+use crate::context::Context;
+use crate::exchange::Exchange;
+use crate::exchange::load::Refusal;
+use crate::id::{Presented, cookies, path_param};
+
+/// A body up to this size is read whole before the session is locked; of a larger one the first bytes (R9).
+/// It is what Pingora can send again.
+const READ_FIRST: usize = 64 * 1024;
+
+impl Proxy {
+    /// Looks up and places the session that the request names. `true`: the request has been answered.
+    pub(super) async fn bring_session(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        let request = session.req_header();
+        let target = request.raw_path();
+        ctx.context = self.core.contexts.of(target).filter(|_| !self.is_ignored(request));
+        let Some(index) = ctx.context else { return Ok(false) };
+        let context = self.core.context(index);
+        let presented = presented(request, context);
+        let host = host(request);
+        let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
+        ctx.began = exchange.began();
+        ctx.held = !self.unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
+        if presented.is_empty() {
+            ctx.exchange = Some(exchange);
+            return Ok(false);
+        }
+        let address = client_address(session);
+        if self.flood.is_over(&address).await {
+            self.core.metrics.unknown_ids_refused.add();
+            answer(session, 429, false).await;
+            return Ok(true);
+        }
+        if !self.read_body_first(session, ctx).await? {
+            return Ok(true);
+        }
+        let loaded = match client_gone(session, exchange.load(&presented)).await {
+            Some(loaded) => loaded,
+            // The client left while it waited: nothing was sent, nobody is there to be answered.
+            None => return Ok(true),
+        };
+        if let Err(refusal) = loaded {
+            self.refuse(session, &refusal).await;
+            return Ok(true);
+        }
+        if exchange.held.is_none() {
+            self.flood.note(&address).await;
+        }
+        ctx.exchange = Some(exchange);
+        Ok(false)
+    }
+
+    async fn refuse(&self, session: &mut Session, refusal: &Refusal) {
+        self.core.metrics.unsent.add();
+        log::warn!("Refused a request: {refusal}");
+        answer(session, 503, true).await;
+    }
+
+    fn is_ignored(&self, request: &RequestHeader) -> bool {
+        self.ignore_uri.as_ref().is_some_and(|pattern| matches(pattern, request))
+    }
+
+    /// A client that sends its body slowly must not hold the user's other requests, so the lock is taken
+    /// after it. `false`: the client is gone.
+    async fn read_body_first(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if session.as_mut().is_body_empty() {
+            return Ok(true);
+        }
+        let request = session.req_header();
+        if request
+            .headers
+            .get("expect")
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        {
+            session.as_mut().write_continue_response().await?;
+            ctx.continued = true;
+        }
+        let whole = session
+            .req_header()
+            .headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
+            .is_some_and(|length| length <= READ_FIRST);
+        session.as_mut().enable_retry_buffering();
+        loop {
+            if session.as_mut().is_body_done() {
+                return Ok(true);
+            }
+            match session.as_mut().read_body_or_idle(false).await {
+                Ok(Some(_)) if whole => {}
+                Ok(_) => return Ok(true),
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Tomcat sees exactly one session id: the held session's, or one that was never used; without session
+    /// work none at all (R3).
+    pub(super) fn set_id(&self, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+        match ctx.context.map(|index| self.core.context(index)) {
+            Some(context) => {
+                let told = ctx.exchange.as_ref().and_then(|exchange| exchange.told.as_deref());
+                rewrite(request, &context.cookie_name, &context.param_name, told)
+            }
+            None => {
+                let names: HashSet<_> =
+                    self.core.contexts.iter().map(|c| (&c.cookie_name, &c.param_name)).collect();
+                names.into_iter().try_for_each(|(cookie, param)| rewrite(request, cookie, param, None))
+            }
+        }
+    }
+}
+
+/// The id goes where the client had it: into the cookie if there was one, else into the path.
+fn rewrite(request: &mut RequestHeader, cookie: &str, param: &str, told: Option<&str>) -> Result<()> {
+    let has_cookie = !cookies::values(cookie_headers(request), cookie).is_empty();
+    let (in_cookie, in_path) = if has_cookie { (told, None) } else { (None, told) };
+    if request.headers.contains_key(COOKIE) {
+        let left = cookies::rewrite(cookie_headers(request), cookie, in_cookie);
+        request.remove_header(&COOKIE);
+        if let Some(left) = left {
+            request.insert_header(COOKIE, left)?;
+        }
+    }
+    if let Some(target) = path_param::rewrite(request.raw_path(), param, in_path) {
+        request.set_raw_path(&target)?;
+    }
+    Ok(())
+}
+
+/// The ids that a client presents: the cookies in their order, else the path parameter (as Tomcat does).
+fn presented(request: &RequestHeader, context: &Context) -> Vec<Presented> {
+    let mut values = cookies::values(cookie_headers(request), &context.cookie_name);
+    if values.is_empty() {
+        values.extend(path_param::value(request.raw_path(), &context.param_name));
+    }
+    let mut found: Vec<Presented> = Vec::new();
+    let any = !values.is_empty();
+    for value in values {
+        if let Some(presented) = Presented::parse(value)
+            && !found.contains(&presented)
+        {
+            found.push(presented);
+        }
+    }
+    if found.is_empty() && any {
+        // Something was presented, and it is no id: the application sees "requested, not valid".
+        found.extend(Presented::parse(crate::id::SessionId::never_used().as_str().as_bytes()));
+    }
+    found
+}
+
+fn cookie_headers(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    request.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes)
+}
+
+/// msm's form: `METHOD URI?query`.
+fn matches(pattern: &regex::Regex, request: &RequestHeader) -> bool {
+    pattern.is_match(&format!("{} {}", request.method, String::from_utf8_lossy(request.raw_path())))
+}
+
+/// For probes: only what can't end a header line.
+fn host(request: &RequestHeader) -> String {
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    if host.is_empty() { "localhost".into() } else { host.to_owned() }
+}
+
+fn client_address(session: &Session) -> String {
+    let told = session.req_header().headers.get("x-real-ip").and_then(|ip| ip.to_str().ok());
+    match told {
+        Some(told) => told.to_owned(),
+        None => session
+            .client_addr()
+            .and_then(|address| address.as_inet().map(|inet| inet.ip().to_string()))
+            .unwrap_or_default(),
+    }
+}
+
+/// Waits for `work`, and gives it up when the client leaves. A body that is still coming keeps us from
+/// noticing that.
+async fn client_gone<T>(session: &mut Session, work: impl Future<Output = T>) -> Option<T> {
+    if !session.as_mut().is_body_done() {
+        return Some(work.await);
+    }
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        _ = session.as_mut().read_body_or_idle(true) => None,
+    }
+}
+
+/// A short answer of our own.
+pub(super) async fn answer(session: &mut Session, status: u16, unsent: bool) {
+    let text = match status {
+        400 => "The request is malformed.\n",
+        429 => "Too many requests.\n",
+        502 => "The server did not complete the request.\n",
+        503 => "The service is busy; please try again.\n",
+        504 => "The server took too long.\n",
+        _ => "The request failed.\n",
+    };
+    let Ok(mut header) = ResponseHeader::build(status, Some(5)) else { return };
+    let body = Bytes::from_static(text.as_bytes());
+    let mut set = |name: &'static str, value: String| header.insert_header(name, value).is_ok();
+    let mut good = set("Content-Type", "text/plain".into());
+    good &= set("Content-Length", body.len().to_string());
+    good &= set("Cache-Control", "no-store".into());
+    if matches!(status, 429 | 503) {
+        good &= set("Retry-After", "1".into());
+    }
+    if unsent {
+        good &= set(UNSENT, "1".into());
+    }
+    if !good {
+        return;
+    }
+    // A body that was not read would be taken for the next request.
+    if !session.as_mut().is_body_done() {
+        session.as_mut().set_keepalive(None);
+    }
+    let head = session.req_header().method == http::Method::HEAD;
+    if session.write_response_header(Box::new(header), head).await.is_ok() && !head {
+        let _ = session.write_response_body(Some(body), true).await;
+    }
+}

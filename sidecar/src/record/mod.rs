@@ -1,0 +1,11 @@
+//! What memcached holds for a session. The format is described in `docs/record.md`.
+
+pub mod key;
+pub mod payload;
+pub mod seal;
+pub mod ttl;
+
+pub use key::{Farm, RecordKey};
+pub use payload::{Ended, Payload, Stored};
+pub use seal::{Keys, SealError};
+pub use ttl::Ttl;

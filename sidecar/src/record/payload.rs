@@ -1,0 +1,139 @@
+//! What stands inside a record once it is opened: a session, or the mark that it has ended.
+
+use bytes::Bytes;
+
+use super::ttl::Ttl;
+
+const SESSION: u8 = 1;
+const TOMBSTONE: u8 = 2;
+
+/// The content of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Grows by one with every store of this session, over tombstones too. Its low 32 bits are the item's
+    /// client flags.
+    pub counter: u64,
+    /// Random with every store: tells two records of one counter apart (R18).
+    pub writer: u64,
+    /// What the item was stored with: idle time = this − what memcached says is left (R8).
+    pub ttl: Ttl,
+    /// The session or its end.
+    pub stored: Stored,
+}
+
+/// A session or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// A living session.
+    Session {
+        /// The attributes of Tomcat's `Set-Cookie`, from the first `;` on, to issue the cookie again.
+        cookie_attributes: Bytes,
+        /// Tomcat's session file, with the id without suffix.
+        file: Bytes,
+    },
+    /// A tombstone: the session has ended, and a late writer must not bring it back.
+    Ended(Ended),
+}
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Invalidated by the application, or expired in Tomcat.
+    Invalidated,
+    /// It goes on under another id (login).
+    IdChanged,
+}
+
+/// The bytes are not a payload of this version.
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
+#[error("malformed payload")]
+pub struct Malformed;
+
+impl Payload {
+    /// The bytes that are sealed. Numbers are big-endian.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.push(if matches!(self.stored, Stored::Session { .. }) { SESSION } else { TOMBSTONE });
+        out.extend_from_slice(&self.counter.to_be_bytes());
+        out.extend_from_slice(&self.writer.to_be_bytes());
+        out.extend_from_slice(&self.ttl.0.to_be_bytes());
+        match &self.stored {
+            Stored::Session { cookie_attributes, file } => {
+                // A header line is far below 64 KiB; a longer one is not kept.
+                let kept = u16::try_from(cookie_attributes.len()).unwrap_or(0);
+                out.reserve(2 + usize::from(kept) + file.len());
+                out.extend_from_slice(&kept.to_be_bytes());
+                out.extend_from_slice(&cookie_attributes[..usize::from(kept)]);
+                out.extend_from_slice(file);
+            }
+            Stored::Ended(Ended::Invalidated) => out.push(1),
+            Stored::Ended(Ended::IdChanged) => out.push(2),
+        }
+        out
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything else.
+    pub fn decode(bytes: Bytes) -> Result<Self, Malformed> {
+        let mut rest = Reader(bytes);
+        let [kind] = rest.take()?;
+        let counter = u64::from_be_bytes(rest.take()?);
+        let writer = u64::from_be_bytes(rest.take()?);
+        let ttl = Ttl(u32::from_be_bytes(rest.take()?));
+        let stored = match kind {
+            SESSION => {
+                let len = usize::from(u16::from_be_bytes(rest.take()?));
+                if rest.0.len() < len {
+                    return Err(Malformed);
+                }
+                let cookie_attributes = rest.0.split_to(len);
+                Stored::Session { cookie_attributes, file: rest.0 }
+            }
+            TOMBSTONE => match rest.0.as_ref() {
+                [1] => Stored::Ended(Ended::Invalidated),
+                [2] => Stored::Ended(Ended::IdChanged),
+                _ => return Err(Malformed),
+            },
+            _ => return Err(Malformed),
+        };
+        Ok(Self { counter, writer, ttl, stored })
+    }
+}
+
+struct Reader(Bytes);
+
+impl Reader {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        if self.0.len() < N {
+            return Err(Malformed);
+        }
+        let head = self.0.split_to(N);
+        let mut out = [0; N];
+        out.copy_from_slice(&head);
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(counter: u64, writer: u64, ttl: u32, attributes: Vec<u8>, file: Vec<u8>) {
+            let session = Stored::Session { cookie_attributes: attributes.into(), file: file.into() };
+            for stored in [session, Stored::Ended(Ended::Invalidated), Stored::Ended(Ended::IdChanged)] {
+                let payload = Payload { counter, writer, ttl: Ttl(ttl), stored };
+                prop_assert_eq!(Payload::decode(payload.encode().into()), Ok(payload));
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = Payload::decode(bytes.into());
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The envelope: version, compression, encryption.
+//!
+//! Whoever can write memcached could otherwise run code in Tomcat, because a session file is a stream of
+//! Java objects. XChaCha20-Poly1305: its 24 byte nonce may be random for every store, whatever the number of
+//! sidecars, without a nonce ever coming twice.
+
+use bytes::Bytes;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use rand::RngExt;
+
+/// First byte of every record.
+const VERSION: u8 = 1;
+/// Second byte: what was done to the payload, in this order.
+const COMPRESSED: u8 = 1;
+const SEALED: u8 = 2;
+/// Bytes that tell which key sealed a record.
+const KEY_ID: usize = 4;
+const NONCE: usize = 24;
+const TAG: usize = 16;
+
+/// Below this a frame of zstd costs more than it saves.
+const COMPRESS_FROM: usize = 256;
+/// Level 1: the cheapest; serialized Java shrinks to a third already (class names repeat).
+const LEVEL: i32 = 1;
+
+/// The configured secrets. The first seals, all open.
+pub struct Keys {
+    keys: Vec<Key>,
+    max_size: usize,
+}
+
+struct Key {
+    id: [u8; KEY_ID],
+    cipher: XChaCha20Poly1305,
+}
+
+/// Why a record could not be sealed or opened.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SealError {
+    /// Not of this version.
+    #[error("not a record of version {VERSION}")]
+    Version,
+    /// None of the configured keys has sealed it.
+    #[error("sealed with a key that is not in record.keys (fingerprint {0})")]
+    UnknownKey(String),
+    /// Changed, or not of this session.
+    #[error("forged or damaged: the seal does not fit this session")]
+    Forged,
+    /// Not encrypted although keys are configured.
+    #[error("not encrypted, although record.encryption is on")]
+    NotSealed,
+    /// The compressed content can't be read.
+    #[error("damaged: cannot be decompressed to at most {0} bytes")]
+    Compression(usize),
+}
+
+impl Keys {
+    /// No keys: records are stored in the clear. `max_size` bounds what a record may be decompressed to.
+    pub fn new(secrets: &[[u8; 32]], max_size: usize) -> Self {
+        let keys = secrets
+            .iter()
+            .map(|secret| Key { id: fingerprint(secret), cipher: XChaCha20Poly1305::new(secret.into()) })
+            .collect();
+        Self { keys, max_size }
+    }
+
+    /// The fingerprint of the key that seals, if there is one.
+    pub fn sealing(&self) -> Option<String> {
+        self.keys.first().map(|key| hex(&key.id))
+    }
+
+    /// Makes the value that memcached holds. `identity` is what the record belongs to.
+    ///
+    /// # Errors
+    /// Never in practice: the cipher refuses only content of more than 256 GiB.
+    pub fn seal(&self, identity: &[u8], payload: Vec<u8>) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0; NONCE];
+        rand::rng().fill(&mut nonce);
+        self.seal_with(identity, payload, nonce)
+    }
+
+    fn seal_with(&self, identity: &[u8], payload: Vec<u8>, nonce: [u8; NONCE]) -> Result<Vec<u8>, SealError> {
+        let (content, mut form) = match compress(&payload) {
+            Some(smaller) => (smaller, COMPRESSED),
+            None => (payload, 0),
+        };
+        let Some(key) = self.keys.first() else {
+            return Ok([&[VERSION, form], content.as_slice()].concat());
+        };
+        form |= SEALED;
+        let mut out = Vec::with_capacity(2 + KEY_ID + NONCE + content.len() + TAG);
+        out.extend_from_slice(&[VERSION, form]);
+        out.extend_from_slice(&key.id);
+        out.extend_from_slice(&nonce);
+        let aad = associated_data(&out[..2 + KEY_ID], identity);
+        let mut sealed = content;
+        key.cipher
+            .encrypt_in_place(&XNonce::from(nonce), &aad, &mut sealed)
+            .map_err(|_| SealError::Compression(self.max_size))?;
+        out.extend_from_slice(&sealed);
+        Ok(out)
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same identity.
+    ///
+    /// # Errors
+    /// Anything that was not made so.
+    pub fn open(&self, identity: &[u8], record: &[u8]) -> Result<Bytes, SealError> {
+        let (&[version, form], rest) = record.split_first_chunk().ok_or(SealError::Version)?;
+        if version != VERSION || form & !(COMPRESSED | SEALED) != 0 {
+            return Err(SealError::Version);
+        }
+        let content = match (form & SEALED != 0, self.keys.is_empty()) {
+            (false, true) => rest.to_vec(),
+            (false, false) => return Err(SealError::NotSealed),
+            (true, _) => self.unseal(identity, record)?,
+        };
+        if form & COMPRESSED == 0 {
+            return Ok(content.into());
+        }
+        let mut out = zstd::bulk::Decompressor::new().map_err(|_| SealError::Compression(self.max_size))?;
+        let claimed = zstd::bulk::Decompressor::upper_bound(&content).unwrap_or(self.max_size);
+        out.decompress(&content, claimed.min(self.max_size))
+            .map(Bytes::from)
+            .map_err(|_| SealError::Compression(self.max_size))
+    }
+
+    fn unseal(&self, identity: &[u8], record: &[u8]) -> Result<Vec<u8>, SealError> {
+        let header = 2 + KEY_ID;
+        let content = record.get(header + NONCE..).ok_or(SealError::Forged)?;
+        let key = self
+            .keys
+            .iter()
+            .find(|key| key.id == record[2..header])
+            .ok_or_else(|| SealError::UnknownKey(hex(&record[2..header])))?;
+        let mut nonce = [0; NONCE];
+        nonce.copy_from_slice(&record[header..header + NONCE]);
+        let mut content = content.to_vec();
+        key.cipher
+            .decrypt_in_place(
+                &XNonce::from(nonce),
+                &associated_data(&record[..header], identity),
+                &mut content,
+            )
+            .map_err(|_| SealError::Forged)?;
+        Ok(content)
+    }
+}
+
+/// The fingerprint of a key: says which it is and nothing about it.
+pub fn fingerprint(secret: &[u8; 32]) -> [u8; KEY_ID] {
+    let mut out = [0; KEY_ID];
+    out.copy_from_slice(&blake3::derive_key("satchel 1 key fingerprint", secret)[..KEY_ID]);
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The header and what the record belongs to: a record can't be moved to another session or farm.
+fn associated_data(header: &[u8], identity: &[u8]) -> Vec<u8> {
+    [header, identity].concat()
+}
+
+fn compress(payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.len() < COMPRESS_FROM {
+        return None;
+    }
+    zstd::bulk::compress(payload, LEVEL).ok().filter(|smaller| smaller.len() < payload.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+    use crate::record::{Farm, Payload, Stored, Ttl};
+    use proptest::prelude::*;
+
+    const MAX: usize = 1 << 20;
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let sealed = Keys::new(&[old], MAX).seal(b"me", b"payload".to_vec()).unwrap();
+        let both = Keys::new(&[new, old], MAX);
+        assert_eq!(both.open(b"me", &sealed).unwrap(), "payload");
+        let again = both.seal(b"me", b"payload".to_vec()).unwrap();
+        assert!(matches!(Keys::new(&[old], MAX).open(b"me", &again), Err(SealError::UnknownKey(_))));
+    }
+
+    #[test]
+    fn a_record_belongs_to_one_session() {
+        let keys = Keys::new(&[[1; 32]], MAX);
+        let sealed = keys.seal(b"me", b"payload".to_vec()).unwrap();
+        assert_eq!(keys.open(b"you", &sealed), Err(SealError::Forged));
+    }
+
+    #[test]
+    fn nothing_unsealed_is_taken_once_there_are_keys() {
+        let clear = Keys::new(&[], MAX).seal(b"me", b"payload".to_vec()).unwrap();
+        assert_eq!(Keys::new(&[], MAX).open(b"me", &clear).unwrap(), "payload");
+        assert_eq!(Keys::new(&[[1; 32]], MAX).open(b"me", &clear), Err(SealError::NotSealed));
+    }
+
+    #[test]
+    fn content_that_grows_past_the_limit_is_refused() {
+        let sealed = Keys::new(&[[1; 32]], MAX).seal(b"me", vec![0; 100_000]).unwrap();
+        assert!(sealed.len() < 1_000);
+        assert_eq!(Keys::new(&[[1; 32]], 99_999).open(b"me", &sealed), Err(SealError::Compression(99_999)));
+    }
+
+    /// The worked example of `docs/record.md`.
+    #[test]
+    fn the_documented_example() {
+        let farm = Farm::new("shop", Some([0x11; 32]));
+        let id = SessionId::parse(b"5526F95AEB3E88C6F1C0B9C7A5B92E23").unwrap();
+        let payload = Payload {
+            counter: 7,
+            writer: 0x0102_0304_0506_0708,
+            ttl: Ttl(1805),
+            stored: Stored::Session {
+                cookie_attributes: Bytes::from_static(b"; Path=/app; HttpOnly"),
+                file: Bytes::from_static(b"the session file"),
+            },
+        };
+        let keys = Keys::new(&[[0x22; 32]], MAX);
+        let record = keys.seal_with(&farm.identity("/app", &id), payload.encode(), [0x33; NONCE]).unwrap();
+        let documented = include_str!("../../../docs/record.md");
+        let shown: String = documented.split_whitespace().collect();
+        let lines = [farm.key("/app", &id).record(), hex(&payload.encode()), hex(&record)];
+        let missing: Vec<_> = lines.iter().filter(|line| !shown.contains(*line)).collect();
+        assert!(missing.is_empty(), "docs/record.md lacks {missing:#?}");
+        assert_eq!(keys.open(&farm.identity("/app", &id), &record).unwrap(), payload.encode());
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_bit_is_seen(at in 0usize..400, bit in 0u8..8) {
+            let keys = Keys::new(&[[1; 32]], MAX);
+            let mut sealed = keys.seal(b"me", (0..=255).collect()).unwrap();
+            let at = at % sealed.len();
+            sealed[at] ^= 1 << bit;
+            prop_assert!(keys.open(b"me", &sealed).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused(bytes: Vec<u8>) {
+            prop_assert!(Keys::new(&[[1; 32]], MAX).open(b"me", &bytes).is_err());
+            let _ = Keys::new(&[], MAX).open(b"me", &bytes);
+        }
+    }
+}
