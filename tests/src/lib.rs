@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Harness for tests against the real programs: Tomcat, memcached, the sidecar, the gateway, a client.
+//!
+//! Everything is a builder with a handle. Each listens on a free port of the loopback address and dies with
+//! its handle, and with the test process if that is killed.
+
+// A harness that can't go on must say so and stop the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod binaries;
+pub mod client;
+pub mod farm;
+pub mod gateway;
+pub mod memcached;
+pub mod needs;
+pub mod ports;
+pub mod process;
+pub mod sidecar;
+pub mod tomcat;
+pub mod version;
+pub mod wait;
+pub mod webapp;
+
+pub use client::{Client, Response};
+pub use farm::Farm;
+pub use gateway::Gateway;
+pub use memcached::Memcached;
+pub use sidecar::Sidecar;
+pub use tomcat::Tomcat;
+pub use version::TomcatVersion;
+pub use wait::eventually;

@@ -1,0 +1,39 @@
+//! The two programs, built once per test process in the tests' own profile.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// `target/<profile>`, from where this executable lies.
+pub fn target() -> PathBuf {
+    let mut directory = std::env::current_exe().unwrap();
+    while directory.file_name().is_some_and(|name| name != "debug" && name != "release") {
+        directory.pop();
+    }
+    assert!(directory.file_name().is_some(), "not below target/debug or target/release");
+    directory
+}
+
+/// The path of `gateway` or `sidecar`. `SATCHEL_BIN` names a directory to take them from instead.
+///
+/// # Panics
+/// When they can't be built.
+pub fn binary(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os("SATCHEL_BIN") {
+        return PathBuf::from(directory).join(name);
+    }
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = target();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--package", "gateway", "--package", "sidecar"]);
+        command.arg("--target-dir").arg(target.parent().unwrap());
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        if target.ends_with("release") {
+            command.arg("--release");
+        }
+        assert!(command.status().unwrap().success(), "cargo build failed");
+    });
+    target().join(name)
+}

@@ -1,0 +1,172 @@
+//! A whole farm in a few words.
+
+use std::path::PathBuf;
+
+use crate::webapp::App;
+use crate::{Client, Gateway, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, needs};
+
+/// Describes a farm.
+pub struct Builder {
+    tomcats: usize,
+    version: TomcatVersion,
+    contexts: Vec<(String, App)>,
+    settings: Vec<(String, String)>,
+    memcached: Vec<String>,
+    nodes: usize,
+}
+
+/// Tomcats with their sidecars, memcached nodes, and a gateway in front.
+pub struct Farm {
+    /// First, so that it is the first to stop.
+    pub gateway: Gateway,
+    /// One beside each Tomcat.
+    pub sidecars: Vec<Sidecar>,
+    /// The Tomcats.
+    pub tomcats: Vec<Tomcat>,
+    /// `n1`, `n2`, ….
+    pub nodes: Vec<Memcached>,
+    /// Below it each Tomcat has its store directories.
+    pub stores: tempfile::TempDir,
+}
+
+impl Farm {
+    /// Two Tomcats 10.1 with the test application at `/`, one memcached.
+    pub fn builder() -> Builder {
+        Builder {
+            tomcats: 2,
+            version: TomcatVersion::V10_1,
+            contexts: Vec::new(),
+            settings: Vec::new(),
+            memcached: Vec::new(),
+            nodes: 1,
+        }
+    }
+
+    /// The same, started.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A client of the gateway.
+    pub fn client(&self) -> Client {
+        self.gateway.client()
+    }
+
+    /// A counter, summed over all sidecars.
+    pub fn metric(&self, name: &str) -> u64 {
+        self.sidecars.iter().map(|sidecar| sidecar.metric(name)).sum()
+    }
+
+    /// A counter of the test application, summed over all Tomcats. Asked directly, past the sidecars.
+    pub fn counted(&self, key: &str) -> i64 {
+        self.tomcats
+            .iter()
+            .map(|tomcat| {
+                Client::new(tomcat.port()).get(&format!("/stats?key={key}")).number("count").unwrap()
+            })
+            .sum()
+    }
+
+    /// Waits until no lock and no session file is left: every exchange has come to its end.
+    pub fn await_quiet(&self) {
+        crate::eventually("no lock and no session file is left", || {
+            self.nodes.iter().all(|node| node.locks().is_empty()) && self.session_files().is_empty()
+        });
+    }
+
+    /// The session files in all store directories.
+    pub fn session_files(&self) -> Vec<PathBuf> {
+        let directories =
+            self.tomcats.iter().flat_map(|tomcat| tomcat.contexts.iter().map(|(_, store)| store));
+        directories
+            .flat_map(|store| std::fs::read_dir(store).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .collect()
+    }
+}
+
+impl Builder {
+    /// How many Tomcats.
+    #[must_use]
+    pub fn tomcats(mut self, tomcats: usize) -> Self {
+        self.tomcats = tomcats;
+        self
+    }
+
+    /// Of which line.
+    #[must_use]
+    pub fn version(mut self, version: TomcatVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// How many memcached nodes.
+    #[must_use]
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// A further argument for memcached.
+    #[must_use]
+    pub fn memcached(mut self, argument: &str) -> Self {
+        self.memcached.push(argument.to_owned());
+        self
+    }
+
+    /// The test application at this path. Without any call it is at `/`.
+    #[must_use]
+    pub fn context(mut self, path: &str, app: App) -> Self {
+        self.contexts.push((path.to_owned(), app));
+        self
+    }
+
+    /// A setting of the sidecars, in TOML.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When a part does not start.
+    pub fn start(mut self) -> Farm {
+        needs::ensure();
+        binaries::binary("sidecar");
+        if self.contexts.is_empty() {
+            self.contexts.push(("/".into(), App::Plain));
+        }
+        let stores = tempfile::Builder::new().prefix("satchel-test-").tempdir_in("/dev/shm").unwrap();
+        let arguments: Vec<&str> = self.memcached.iter().map(String::as_str).collect();
+        let nodes: Vec<Memcached> = (0..self.nodes).map(|_| Memcached::with(&arguments)).collect();
+        let builder = &self;
+        let root = stores.path();
+        let tomcats: Vec<Tomcat> = std::thread::scope(|scope| {
+            let starting: Vec<_> =
+                (0..self.tomcats).map(|n| scope.spawn(move || builder.tomcat(n, root))).collect();
+            starting.into_iter().map(|tomcat| tomcat.join().unwrap()).collect()
+        });
+        let names: Vec<String> = (1..=nodes.len()).map(|n| format!("n{n}")).collect();
+        let named: Vec<(&str, &Memcached)> = names.iter().map(String::as_str).zip(&nodes).collect();
+        let sidecars: Vec<Sidecar> = tomcats
+            .iter()
+            .map(|tomcat| Sidecar::beside(tomcat).nodes(&named).set_all(&self.settings).start())
+            .collect();
+        let gateway =
+            sidecars.iter().fold(Gateway::builder(), |gateway, sidecar| gateway.server(sidecar.port(), 1));
+        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, stores }
+    }
+
+    fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {
+        let tomcat = Tomcat::version(self.version).host_address(&format!("127.0.0.{}", n + 2));
+        self.contexts
+            .iter()
+            .enumerate()
+            .fold(tomcat, |tomcat, (index, (path, app))| {
+                tomcat.app(path, &root.join(format!("tomcat{n}-{index}")), *app)
+            })
+            .start()
+    }
+}

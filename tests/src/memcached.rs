@@ -1,0 +1,116 @@
+//! A real memcached.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use crate::process::Process;
+use crate::wait::DEADLINE;
+use crate::{eventually, needs, ports};
+
+/// A running memcached.
+pub struct Memcached {
+    process: Process,
+    port: u16,
+    arguments: Vec<String>,
+    _directory: tempfile::TempDir,
+}
+
+impl Memcached {
+    /// With memcached's own defaults.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with(arguments: &[&str]) -> Self {
+        needs::ensure();
+        let directory = tempfile::tempdir().unwrap();
+        let port = ports::free();
+        let arguments: Vec<String> = arguments.iter().map(|s| (*s).to_owned()).collect();
+        let process = launch(port, &arguments, &directory);
+        let memcached = Self { process, port, arguments, _directory: directory };
+        memcached.await_ready();
+        memcached
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills it and starts an empty one on the same port.
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = launch(self.port, &self.arguments, &self._directory);
+        self.await_ready();
+    }
+
+    /// `stats`.
+    pub fn stats(&self) -> HashMap<String, String> {
+        self.command("stats\r\n", "END")
+            .iter()
+            .filter_map(|line| line.strip_prefix("STAT ")?.split_once(' '))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// One number of `stats`.
+    pub fn stat(&self, name: &str) -> u64 {
+        self.stats()[name].parse().unwrap()
+    }
+
+    /// All keys that it holds (`lru_crawler metadump all`).
+    pub fn keys(&self) -> Vec<String> {
+        let lines = self.command("lru_crawler metadump all\r\n", "END");
+        lines
+            .iter()
+            .filter_map(|line| Some(line.split(' ').next()?.strip_prefix("key=")?.to_owned()))
+            .collect()
+    }
+
+    /// Keys of records and of locks.
+    pub fn records(&self) -> Vec<String> {
+        self.keys().into_iter().filter(|key| key.starts_with('s')).collect()
+    }
+
+    /// The locks that are held.
+    pub fn locks(&self) -> Vec<String> {
+        self.keys().into_iter().filter(|key| key.starts_with('l')).collect()
+    }
+
+    /// Sends a line and reads until a line that begins with `last`.
+    pub fn command(&self, line: &str, last: &str) -> Vec<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(line.as_bytes()).unwrap();
+        let mut lines = Vec::new();
+        for line in BufReader::new(stream).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.unwrap()).trim_end().to_owned();
+            if line.starts_with(last) || line.starts_with("ERROR") {
+                break;
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    fn await_ready(&self) {
+        eventually("memcached listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+}
+
+fn launch(port: u16, arguments: &[String], directory: &tempfile::TempDir) -> Process {
+    let program = needs::find("memcached").unwrap();
+    Process::start("memcached", &program, &directory.path().join("log"), |command| {
+        command.args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments);
+    })
+}

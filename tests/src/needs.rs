@@ -1,0 +1,65 @@
+//! What the tests and the demo need on the machine: found, or installed when we may.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Debian's Tomcat 10.1, complete.
+pub const DEBIAN_TOMCAT: &str = "/usr/share/tomcat10";
+
+/// Makes sure that memcached, Tomcat 10.1 and a JDK are there.
+///
+/// # Panics
+/// With what to run when they are not and can't be installed.
+pub fn ensure() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
+        lock.lock().unwrap();
+        let missing = missing();
+        if missing.is_empty() {
+            return;
+        }
+        let install =
+            format!("apt-get update && apt-get install -y --no-install-recommends {}", missing.join(" "));
+        assert!(
+            rustix::process::geteuid().is_root() && find("apt-get").is_some(),
+            "these packages are missing: {}. As root run: {install}",
+            missing.join(" ")
+        );
+        eprintln!("installing {}", missing.join(" "));
+        // RUNLEVEL=1: the packages' own services are not started.
+        let status = Command::new("sh")
+            .args(["-c", &format!("({install}) >&2")])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1")
+            .status()
+            .unwrap();
+        assert!(status.success(), "could not install them; as root run: {install}");
+    });
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if find("memcached").is_none() {
+        missing.push("memcached");
+    }
+    if !Path::new(DEBIAN_TOMCAT).join("bin/bootstrap.jar").exists() {
+        missing.push("tomcat10");
+    }
+    if find("javac").is_none() {
+        missing.push("default-jdk-headless");
+    }
+    if find("setpriv").is_none() {
+        missing.push("util-linux");
+    }
+    missing
+}
+
+/// A program on the path.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
+    std::env::split_paths(&path).chain(sbin).map(|dir| dir.join(program)).find(|file| file.is_file())
+}

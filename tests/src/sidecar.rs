@@ -1,0 +1,156 @@
+//! A real sidecar process.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::process::Process;
+use crate::{Client, Memcached, Tomcat, binaries, eventually, ports};
+
+/// 32 bytes in base64, for tests only.
+const KEY: &str = "dGVzdCBrZXkgdGVzdCBrZXkgdGVzdCBrZXkgdGVzdCE=";
+
+/// Describes a sidecar.
+pub struct Builder {
+    tomcat_port: u16,
+    contexts: Vec<(String, PathBuf)>,
+    nodes: Vec<(String, u16)>,
+    settings: Vec<(String, String)>,
+}
+
+/// A running sidecar.
+pub struct Sidecar {
+    process: Process,
+    port: u16,
+    admin: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Sidecar {
+    /// A sidecar beside this Tomcat, with its contexts.
+    pub fn beside(tomcat: &Tomcat) -> Builder {
+        Builder {
+            tomcat_port: tomcat.port(),
+            contexts: tomcat.contexts.clone(),
+            nodes: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// The port for requests, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A client of this sidecar.
+    pub fn client(&self) -> Client {
+        Client::new(self.port)
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills it if it runs and starts it again with the same configuration.
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = launch(&self.directory);
+        self.await_ready();
+    }
+
+    /// A counter: `metric("conflicts")` is `satchel_conflicts_total`.
+    ///
+    /// # Panics
+    /// When there is no such counter.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = Client::new(self.admin).get("/metrics").text();
+        let name = format!("satchel_{name}_total ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok());
+        value.unwrap_or_else(|| panic!("no counter {name}"))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    fn await_ready(&mut self) {
+        let admin = self.admin;
+        eventually("the sidecar is ready", || {
+            assert!(self.process.is_running(), "the sidecar ended: {}", self.process.log());
+            Client::new(admin)
+                .try_send("GET", "/ready", &[], b"")
+                .is_ok_and(|response| response.status == 200)
+        });
+    }
+}
+
+impl Builder {
+    /// The nodes, in order.
+    #[must_use]
+    pub fn nodes(mut self, nodes: &[(&str, &Memcached)]) -> Self {
+        self.nodes = nodes.iter().map(|(name, node)| ((*name).to_owned(), node.port())).collect();
+        self
+    }
+
+    /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Several settings.
+    #[must_use]
+    pub fn set_all(mut self, settings: &[(String, String)]) -> Self {
+        self.settings.extend_from_slice(settings);
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn start(self) -> Sidecar {
+        let (port, admin) = (ports::free(), ports::free());
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("sidecar.toml"), self.config(port, admin)).unwrap();
+        let process = launch(&directory);
+        let mut sidecar = Sidecar { process, port, admin, directory };
+        sidecar.await_ready();
+        sidecar
+    }
+
+    fn config(&self, port: u16, admin: u16) -> String {
+        let mut text = format!("listen = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n");
+        let table = |text: &mut String, name: &str| {
+            for (key, value) in &self.settings {
+                if let Some(key) = key.strip_prefix(&format!("{name}.")) {
+                    let _ = writeln!(text, "{key} = {value}");
+                }
+            }
+        };
+        let _ = write!(text, "\n[tomcat]\naddress = \"127.0.0.1:{}\"\n", self.tomcat_port);
+        table(&mut text, "tomcat");
+        for (path, directory) in &self.contexts {
+            let path = if path.is_empty() { "/" } else { path };
+            let _ =
+                write!(text, "\n[[context]]\npath = \"{path}\"\ndirectory = \"{}\"\n", directory.display());
+        }
+        text.push_str("\n[session]\nfarm = \"test\"\n");
+        table(&mut text, "session");
+        let nodes: Vec<_> =
+            self.nodes.iter().map(|(name, port)| format!("{name}:127.0.0.1:{port}")).collect();
+        let _ = write!(text, "\n[memcached]\nnodes = \"{}\"\n", nodes.join(", "));
+        table(&mut text, "memcached");
+        let _ = write!(text, "\n[record]\nkeys = [\"{KEY}\"]\nindex_key = \"{KEY}\"\n");
+        text
+    }
+}
+
+fn launch(directory: &tempfile::TempDir) -> Process {
+    let log = directory.path().join("log");
+    Process::start("sidecar", &binaries::binary("sidecar"), &log, |command| {
+        command.arg("--config").arg(directory.path().join("sidecar.toml"));
+    })
+}

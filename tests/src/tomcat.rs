@@ -1,0 +1,193 @@
+//! A real, stock Tomcat with the set-up that users are told to make.
+
+use std::net::TcpStream;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::process::Process;
+use crate::{TomcatVersion, eventually, needs, ports, webapp};
+
+/// What to deploy where.
+struct Deployed {
+    path: String,
+    store: PathBuf,
+    app: webapp::App,
+}
+
+/// Describes a Tomcat.
+pub struct Builder {
+    version: TomcatVersion,
+    contexts: Vec<Deployed>,
+    address: String,
+    umask: String,
+}
+
+/// A running Tomcat.
+pub struct Tomcat {
+    process: Process,
+    version: TomcatVersion,
+    port: u16,
+    umask: String,
+    base: tempfile::TempDir,
+    /// Path and store directory of each context.
+    pub contexts: Vec<(String, PathBuf)>,
+}
+
+impl Tomcat {
+    /// A Tomcat of this version without a context yet.
+    pub fn version(version: TomcatVersion) -> Builder {
+        Builder { version, contexts: Vec::new(), address: "127.0.0.1".into(), umask: "0027".into() }
+    }
+
+    /// The connector's port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process: the JVM itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Which line of Tomcat.
+    pub fn line(&self) -> TomcatVersion {
+        self.version
+    }
+
+    /// Kills it if it runs and starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = launch(self.version, self.port, &self.umask, self.base.path());
+        self.await_ready();
+    }
+
+    /// Waits until the connector answers and the applications run.
+    fn await_ready(&self) {
+        eventually("Tomcat listens", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.process.log().contains("Server startup in")
+        });
+    }
+}
+
+impl Builder {
+    /// Deploys the test application at `path`, with its FileStore in `store`.
+    #[must_use]
+    pub fn context(self, path: &str, store: &Path) -> Self {
+        self.app(path, store, webapp::App::Plain)
+    }
+
+    /// Deploys a variant of it.
+    #[must_use]
+    pub fn app(mut self, path: &str, store: &Path, app: webapp::App) -> Self {
+        let path = if path == "/" { String::new() } else { path.to_owned() };
+        self.contexts.push(Deployed { path, store: store.to_owned(), app });
+        self
+    }
+
+    /// The address that `InetAddress.getLocalHost()` returns in this JVM.
+    #[must_use]
+    pub fn host_address(mut self, address: &str) -> Self {
+        self.address = address.to_owned();
+        self
+    }
+
+    /// The JVM's umask; catalina.sh sets 0027.
+    #[must_use]
+    pub fn umask(mut self, umask: &str) -> Self {
+        self.umask = umask.to_owned();
+        self
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start(self) -> Tomcat {
+        needs::ensure();
+        let base = tempfile::tempdir().unwrap();
+        let port = ports::free();
+        for directory in ["conf", "logs", "temp", "work", "webapps"] {
+            std::fs::create_dir(base.path().join(directory)).unwrap();
+        }
+        for deployed in &self.contexts {
+            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o770).create(&deployed.store);
+        }
+        let home = self.version.home().unwrap();
+        let web_xml = ["conf/web.xml", "etc/web.xml"].map(|name| home.join(name));
+        let web_xml = web_xml.iter().find(|path| path.exists()).expect("web.xml");
+        std::fs::copy(web_xml, base.path().join("conf/web.xml")).unwrap();
+        std::fs::write(base.path().join("conf/server.xml"), self.server_xml(port)).unwrap();
+        std::fs::write(base.path().join("conf/tomcat-users.xml"), USERS).unwrap();
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let hosts = format!("{} {}\n127.0.0.1 localhost\n", self.address, host.trim());
+        std::fs::write(base.path().join("hosts"), hosts).unwrap();
+        let process = launch(self.version, port, &self.umask, base.path());
+        let contexts = self.contexts.into_iter().map(|deployed| (deployed.path, deployed.store)).collect();
+        let tomcat = Tomcat { process, version: self.version, port, umask: self.umask, base, contexts };
+        tomcat.await_ready();
+        tomcat
+    }
+
+    fn server_xml(&self, port: u16) -> String {
+        let manager = match self.version {
+            TomcatVersion::V9_0 => "persistAuthenticationNotes=\"true\"",
+            _ => "sessionActivityCheck=\"true\"",
+        };
+        let contexts: String = self
+            .contexts
+            .iter()
+            .map(|deployed| {
+                format!(
+                    r#"<Context path="{}" docBase="{}" reloadable="false">
+  <JarScanner scanClassPath="false" scanManifest="false"/>
+  <Manager className="org.apache.catalina.session.PersistentManager" saveOnRestart="false" maxIdleBackup="-1"
+    maxIdleSwap="-1" minIdleSwap="-1" processExpiresFrequency="2147483647" persistAuthentication="true" {manager}>
+   <Store className="org.apache.catalina.session.FileStore" directory="{}"/>
+  </Manager></Context>
+"#,
+                    deployed.path,
+                    webapp::build(self.version, deployed.app).display(),
+                    deployed.store.display(),
+                )
+            })
+            .collect();
+        format!(
+            r#"<Server port="-1"><Service name="Catalina">
+<Connector port="{port}" address="127.0.0.1" maxThreads="60" maxKeepAliveRequests="-1" maxPostSize="-1" maxSwallowSize="-1"/>
+<Engine name="Catalina" defaultHost="localhost">
+<Realm className="org.apache.catalina.realm.MemoryRealm"/>
+<Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="false">
+<Valve className="org.apache.catalina.valves.PersistentValve"/>
+{contexts}</Host></Engine></Service></Server>
+"#
+        )
+    }
+}
+
+const USERS: &str = r#"<tomcat-users><user username="alice" password="secret" roles="user"/></tomcat-users>"#;
+
+fn launch(version: TomcatVersion, port: u16, umask: &str, base: &Path) -> Process {
+    let home = version.home().unwrap();
+    let jar = |name: &str| home.join("bin").join(name).display().to_string();
+    let java = needs::find("java").expect("java");
+    let log = base.join("logs/out");
+    // A restart must not find the line of the run before.
+    let _ = std::fs::remove_file(&log);
+    // The shell only sets the umask and becomes the JVM.
+    let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+    Process::start(&format!("Tomcat {} on {port}", version.name()), Path::new("/bin/sh"), &log, |command| {
+        command
+            .args(["-c", &script])
+            .arg(java)
+            .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+            .arg("-Djava.security.egd=file:/dev/./urandom")
+            .arg("-Dtomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar")
+            .arg(format!("-Djdk.net.hosts.file={}", base.join("hosts").display()))
+            .arg(format!("-Dcatalina.home={}", home.display()))
+            .arg(format!("-Dcatalina.base={}", base.display()))
+            .arg(format!("-Djava.io.tmpdir={}", base.join("temp").display()))
+            .args(["-cp", &format!("{}:{}", jar("bootstrap.jar"), jar("tomcat-juli.jar"))])
+            .args(["org.apache.catalina.startup.Bootstrap", "start"]);
+    })
+}
