@@ -1,0 +1,32 @@
+//! Every default, with its reason. nginx's where nothing speaks against it.
+
+use satchel_common::units::{Size, Time};
+
+/// Pingora's cheapest setting; raise it on machines with many cores.
+pub const THREADS: usize = 1;
+/// Below the 30 s after which Kubernetes kills.
+pub const STOP_TIMEOUT: Time = Time::secs(25);
+/// nginx's.
+pub const WEIGHT: u16 = 1;
+/// nginx has 60 s; Tomcat closes after 20 s, and a request that meets a closing connection may be lost.
+pub const UPSTREAM_KEEPALIVE_TIMEOUT: Time = Time::secs(15);
+/// nginx's.
+pub const CLIENT_MAX_BODY_SIZE: Size = Size(1 << 20);
+/// nginx's `large_client_header_buffers 4 8k`: 8 KiB for a line …
+pub const LARGE_CLIENT_HEADER_SIZE: Size = Size(8 << 10);
+/// … and four of them for all.
+pub const CLIENT_HEADER_SIZE: Size = Size(32 << 10);
+/// nginx's.
+pub const CLIENT_BODY_TIMEOUT: Time = Time::secs(60);
+/// nginx's.
+pub const SEND_TIMEOUT: Time = Time::secs(60);
+/// nginx's.
+pub const KEEPALIVE_TIMEOUT: Time = Time::secs(75);
+/// nginx's.
+pub const KEEPALIVE_REQUESTS: u32 = 1000;
+/// nginx has 60 s; a server that does not accept within 3 s is better left for another one.
+pub const PROXY_CONNECT_TIMEOUT: Time = Time::secs(3);
+/// nginx has 60 s. Behind a sidecar a request may first wait 30 s for its session.
+pub const PROXY_READ_TIMEOUT: Time = Time::secs(120);
+/// nginx's.
+pub const PROXY_SEND_TIMEOUT: Time = Time::secs(60);
