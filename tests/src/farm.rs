@@ -141,13 +141,8 @@ impl Builder {
         let stores = tempfile::Builder::new().prefix("satchel-test-").tempdir_in("/dev/shm").unwrap();
         let arguments: Vec<&str> = self.memcached.iter().map(String::as_str).collect();
         let nodes: Vec<Memcached> = (0..self.nodes).map(|_| Memcached::with(&arguments)).collect();
-        let builder = &self;
-        let root = stores.path();
-        let tomcats: Vec<Tomcat> = std::thread::scope(|scope| {
-            let starting: Vec<_> =
-                (0..self.tomcats).map(|n| scope.spawn(move || builder.tomcat(n, root))).collect();
-            starting.into_iter().map(|tomcat| tomcat.join().unwrap()).collect()
-        });
+        let tomcats: Vec<Tomcat> = (0..self.tomcats).map(|n| self.tomcat(n, stores.path())).collect();
+        tomcats.iter().for_each(Tomcat::await_ready);
         let names: Vec<String> = (1..=nodes.len()).map(|n| format!("n{n}")).collect();
         let named: Vec<(&str, &Memcached)> = names.iter().map(String::as_str).zip(&nodes).collect();
         let sidecars: Vec<Sidecar> = tomcats
@@ -167,6 +162,6 @@ impl Builder {
             .fold(tomcat, |tomcat, (index, (path, app))| {
                 tomcat.app(path, &root.join(format!("tomcat{n}-{index}")), *app)
             })
-            .start()
+            .launch()
     }
 }

@@ -62,7 +62,10 @@ impl Tomcat {
     }
 
     /// Waits until the connector answers and the applications run.
-    fn await_ready(&self) {
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn await_ready(&self) {
         eventually("Tomcat listens", || {
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
                 && self.process.log().contains("Server startup in")
@@ -104,6 +107,17 @@ impl Builder {
     /// # Panics
     /// When it does not.
     pub fn start(self) -> Tomcat {
+        let tomcat = self.launch();
+        tomcat.await_ready();
+        tomcat
+    }
+
+    /// Starts it and does not wait. A process dies with the thread that started it, so several Tomcats are
+    /// started like this and not in threads.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn launch(self) -> Tomcat {
         needs::ensure();
         let base = tempfile::tempdir().unwrap();
         let port = ports::free();
@@ -124,9 +138,7 @@ impl Builder {
         std::fs::write(base.path().join("hosts"), hosts).unwrap();
         let process = launch(self.version, port, &self.umask, base.path());
         let contexts = self.contexts.into_iter().map(|deployed| (deployed.path, deployed.store)).collect();
-        let tomcat = Tomcat { process, version: self.version, port, umask: self.umask, base, contexts };
-        tomcat.await_ready();
-        tomcat
+        Tomcat { process, version: self.version, port, umask: self.umask, base, contexts }
     }
 
     fn server_xml(&self, port: u16) -> String {

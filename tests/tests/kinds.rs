@@ -1,0 +1,136 @@
+//! Every kind of response that a session can be saved before, during or after: each request reads what the
+//! one before wrote, on the other Tomcat. Counted by the application as well as by the client.
+
+use satchel_tests::{Farm, TomcatVersion};
+
+/// Kind, and whether its late phase can write.
+const KINDS: [(&str, bool); 14] = [
+    ("small", true),
+    ("large-cl", true),
+    ("large-chunked", true),
+    ("flush-cl", true),
+    ("flush", true),
+    ("closed", true),
+    ("forward", true),
+    ("forward-wrapped", true),
+    ("redirect", true),
+    ("senderror", true),
+    ("throw", true),
+    ("async-complete", true),
+    ("async-dispatch", true),
+    ("change-id", true),
+];
+
+/// Requests of each kind; half of them write late.
+const REQUESTS: i64 = 50;
+
+struct Walk<'a> {
+    farm: &'a Farm,
+    user: satchel_tests::Client,
+    n: i64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(farm: &'a Farm) -> Self {
+        let mut user = farm.client();
+        let first = user.get("/kind/small");
+        assert_eq!(first.number("n"), Some(1), "{}", first.text());
+        Self { farm, user, n: 1 }
+    }
+
+    fn step(&mut self, kind: &str, more: &str) {
+        let response = self.user.get(&format!("/kind/{kind}?expect={}{more}", self.n));
+        let expected = match kind {
+            "redirect" => 302,
+            "senderror" | "throw" => 500,
+            _ => 200,
+        };
+        assert_eq!(response.status, expected, "{kind}{more}: {}", response.text());
+        self.n += 1;
+    }
+
+    fn check(&mut self, kind: &str) {
+        let seen = self.user.get("/kind/small?read=1");
+        assert_eq!(seen.number("n"), Some(self.n), "{kind}: {}", seen.text());
+        assert_eq!(self.farm.counted("mismatches"), 0, "{kind}");
+    }
+}
+
+fn all_kinds(version: TomcatVersion) {
+    if version.home().is_err() {
+        return;
+    }
+    let farm = Farm::builder().version(version).start();
+    let mut written = 0;
+    for (kind, late) in KINDS {
+        let mut walk = Walk::new(&farm);
+        for request in 0..REQUESTS {
+            walk.step(kind, if late && request % 2 == 1 { "&late=1" } else { "" });
+        }
+        walk.check(kind);
+        written += REQUESTS + 1;
+        assert_eq!(farm.counted("writes"), written, "{kind}");
+        assert_eq!(farm.counted(kind) - i64::from(kind == "small") * 2, REQUESTS, "{kind}: each ran once");
+    }
+    ended(&farm);
+    ended_and_new(&farm);
+    slow_to_serialize(&farm);
+    assert_eq!(farm.counted("mismatches"), 0);
+    for counter in ["conflicts", "conflicts_after_response", "save_failed", "foreign_files", "store_failed"] {
+        assert_eq!(farm.metric(counter), 0, "{counter}");
+    }
+    farm.await_quiet();
+}
+
+fn ended(farm: &Farm) {
+    for _ in 0..REQUESTS / 2 {
+        let mut walk = Walk::new(farm);
+        let old = walk.user.cookie_header("/");
+        assert_eq!(walk.user.get("/kind/invalidate?expect=1").status, 200);
+        let seen = walk.user.send("GET", "/kind/small?read=1", &[("Cookie", &old)], b"");
+        assert_eq!(seen.field("n").as_deref(), Some("null"), "{}", seen.text());
+        assert_eq!(seen.field("valid").as_deref(), Some("false"));
+        assert_ne!(
+            seen.field("requested").as_deref(),
+            Some("null"),
+            "the application sees that one was requested"
+        );
+    }
+}
+
+fn ended_and_new(farm: &Farm) {
+    let mut walk = Walk::new(farm);
+    for _ in 0..REQUESTS {
+        let old = walk.user.cookie_header("/");
+        walk.step("invalidate-new", "");
+        assert_ne!(walk.user.cookie_header("/"), old);
+        let seen = walk.user.send("GET", "/kind/small?read=1", &[("Cookie", &old)], b"");
+        assert_eq!(seen.field("n").as_deref(), Some("null"), "{}", seen.text());
+    }
+    walk.check("invalidate-new");
+}
+
+fn slow_to_serialize(farm: &Farm) {
+    for kind in ["small", "flush-cl", "closed"] {
+        let mut walk = Walk::new(farm);
+        for _ in 0..REQUESTS / 3 {
+            walk.step(kind, "&slow=300");
+        }
+        walk.check(kind);
+    }
+}
+
+#[test]
+fn r10_r12_r14_every_kind_on_tomcat_10_1() {
+    all_kinds(TomcatVersion::V10_1);
+}
+
+#[test]
+fn r10_r12_r14_every_kind_on_tomcat_9_0() {
+    all_kinds(TomcatVersion::V9_0);
+}
+
+#[test]
+fn r10_r12_r14_every_kind_on_tomcat_11_0() {
+    all_kinds(TomcatVersion::V11_0);
+}
