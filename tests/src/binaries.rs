@@ -22,12 +22,21 @@ pub fn binary(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("SATCHEL_BIN") {
         return PathBuf::from(directory).join(name);
     }
+    build(&["--quiet"]);
+    target().join(name)
+}
+
+/// Builds both, unless this process has done so already; `options` are for `cargo build`.
+///
+/// # Panics
+/// When they can't be built.
+pub fn build(options: &[&str]) {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let target = target();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "--package", "gateway", "--package", "sidecar"]);
+        command.args(["build", "--package", "gateway", "--package", "sidecar"]).args(options);
         command.arg("--target-dir").arg(target.parent().unwrap());
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         if target.ends_with("release") {
@@ -35,5 +44,4 @@ pub fn binary(name: &str) -> PathBuf {
         }
         assert!(command.status().unwrap().success(), "cargo build failed");
     });
-    target().join(name)
 }

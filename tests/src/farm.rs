@@ -13,6 +13,7 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     memcached: Vec<String>,
     nodes: usize,
+    gateway_port: Option<u16>,
 }
 
 /// Tomcats with their sidecars, memcached nodes, and a gateway in front.
@@ -39,6 +40,7 @@ impl Farm {
             settings: Vec::new(),
             memcached: Vec::new(),
             nodes: 1,
+            gateway_port: None,
         }
     }
 
@@ -107,6 +109,13 @@ impl Builder {
         self
     }
 
+    /// Where the gateway listens, in place of a port that the harness hands out.
+    #[must_use]
+    pub fn gateway_port(mut self, port: u16) -> Self {
+        self.gateway_port = Some(port);
+        self
+    }
+
     /// A further argument for memcached.
     #[must_use]
     pub fn memcached(mut self, argument: &str) -> Self {
@@ -149,8 +158,8 @@ impl Builder {
             .iter()
             .map(|tomcat| Sidecar::beside(tomcat).nodes(&named).set_all(&self.settings).start())
             .collect();
-        let gateway =
-            sidecars.iter().fold(Gateway::builder(), |gateway, sidecar| gateway.server(sidecar.port(), 1));
+        let gateway = Gateway::builder().listen_at(self.gateway_port);
+        let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));
         Farm { gateway: gateway.start(), sidecars, tomcats, nodes, stores }
     }
 

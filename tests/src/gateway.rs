@@ -56,10 +56,10 @@ impl Builder {
         self
     }
 
-    /// Listens there in place of a port that the harness hands out.
+    /// Listens there; `None`: on a port that the harness hands out.
     #[must_use]
-    pub fn listen(mut self, port: u16) -> Self {
-        self.port = Some(port);
+    pub fn listen_at(mut self, port: Option<u16>) -> Self {
+        self.port = port;
         self
     }
 

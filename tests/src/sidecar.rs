@@ -41,6 +41,11 @@ impl Sidecar {
         self.port
     }
 
+    /// The port of its counters.
+    pub fn admin_port(&self) -> u16 {
+        self.admin
+    }
+
     /// A client of this sidecar.
     pub fn client(&self) -> Client {
         Client::new(self.port)

@@ -44,6 +44,11 @@ impl Tomcat {
         self.port
     }
 
+    /// The JVM's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The process: the JVM itself.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
