@@ -149,7 +149,8 @@ impl Client {
         Ok(response)
     }
 
-    fn keep_cookies(&mut self, response: &Response, path: &str) {
+    /// Takes the cookies of a response into the jar.
+    pub fn keep_cookies(&mut self, response: &Response, path: &str) {
         for (_, header) in response.headers.iter().filter(|(name, _)| name == "set-cookie") {
             let mut parts = header.split(';').map(str::trim);
             let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };

@@ -1,11 +1,9 @@
 //! What the tests and the demo need on the machine: found, or installed when we may.
 
-use std::io::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-use crate::lock::FileLock;
 
 /// Debian's Tomcat 10.1, complete.
 pub const DEBIAN_TOMCAT: &str = "/usr/share/tomcat10";
@@ -17,7 +15,8 @@ pub const DEBIAN_TOMCAT: &str = "/usr/share/tomcat10";
 pub fn ensure() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
-        let _lock = FileLock::wait(&FileLock::directory().join("install"));
+        let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
+        lock.lock().unwrap();
         let missing = missing();
         if missing.is_empty() {
             return;
@@ -56,11 +55,6 @@ fn missing() -> Vec<&'static str> {
         missing.push("util-linux");
     }
     missing
-}
-
-/// Says on the real standard error that something is left out, past what a test runner hides of tests that pass.
-pub fn skipped(what: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {what} ({why})");
 }
 
 /// A program on the path.

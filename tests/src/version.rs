@@ -4,9 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
 
-use crate::lock::FileLock;
 use crate::{binaries, needs};
 
 /// Where a line is, or why it is not.
@@ -64,69 +62,55 @@ impl TomcatVersion {
             Self::V11_0 => download(&["11.0.26", "11.0.25"]),
         };
         if let Err(why) = &found {
-            needs::skipped(&format!("Tomcat {}", self.name()), why);
+            eprintln!("skipped: Tomcat {} ({why})", self.name());
         }
         known.push((self, found.clone()));
         found
     }
 }
 
-/// How long a version that could not be had is not asked for again.
-const FORGET: Duration = Duration::from_secs(60 * 60);
-
 /// Unpacks the first of `versions` that can be had below `target/tomcats`.
 fn download(versions: &[&str]) -> Result<PathBuf, String> {
     let directory = binaries::target().parent().unwrap().join("tomcats");
     std::fs::create_dir_all(&directory).unwrap();
-    let _lock = FileLock::wait(&directory.join("lock"));
-    let mut why = String::new();
+    let lock = File::create(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
     for version in versions {
         let home = directory.join(format!("apache-tomcat-{version}"));
-        if home.join("bin/bootstrap.jar").exists() {
+        if home.join("bin/bootstrap.jar").exists() || fetch(version, &directory) {
             return Ok(home);
         }
-        match fetch(version, &directory) {
-            Ok(()) => return Ok(home),
-            Err(error) => why = error,
-        }
     }
-    Err(format!("{}: {why}", versions.join(", ")))
+    Err(format!("none of {versions:?} could be fetched with mvn"))
 }
 
-fn fetch(version: &str, directory: &Path) -> Result<(), String> {
-    let mvn = needs::find("mvn").ok_or("mvn is not installed")?;
+fn fetch(version: &str, directory: &Path) -> bool {
+    let Some(mvn) = needs::find("mvn") else { return false };
+    // A version that was not to be had is not asked for again at every test.
     let marker = directory.join(format!("{version}.missing"));
-    let asked = std::fs::metadata(&marker).and_then(|meta| meta.modified()).ok();
-    if asked.is_some_and(|asked| asked.elapsed().is_ok_and(|age| age < FORGET)) {
-        return Err("could not be fetched with mvn less than an hour ago".into());
+    if marker.exists() {
+        return false;
     }
     let got = Command::new(mvn)
         .args(["--quiet", "--batch-mode", "dependency:copy"])
         .arg(format!("-Dartifact=org.apache.tomcat:tomcat:{version}:tar.gz"))
         .arg(format!("-DoutputDirectory={}", directory.display()))
         .current_dir(directory)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status();
-    if got.is_ok_and(|status| status.success()) && unpack(version, directory) {
-        let _ = std::fs::remove_file(marker);
-        return Ok(());
-    }
-    let _ = File::create(marker);
-    Err("could not be fetched with mvn".into())
-}
-
-/// Unpacks aside and renames, so that a run that was killed leaves no half Tomcat.
-fn unpack(version: &str, directory: &Path) -> bool {
-    let aside = directory.join("unpacking");
-    let _ = std::fs::remove_dir_all(&aside);
-    std::fs::create_dir(&aside).unwrap();
+        .status()
+        .is_ok_and(|status| status.success());
     let archive = directory.join(format!("tomcat-{version}.tar.gz"));
-    let mut tar = Command::new("tar");
-    let unpacked = tar.arg("-xzf").arg(&archive).arg("-C").arg(&aside).status().is_ok_and(|s| s.success());
-    let name = format!("apache-tomcat-{version}");
-    let renamed = unpacked && std::fs::rename(aside.join(&name), directory.join(&name)).is_ok();
-    let _ = std::fs::remove_dir_all(&aside);
-    renamed
+    let unpacked = got
+        && Command::new("tar")
+            .arg("-xzf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(directory)
+            .status()
+            .is_ok_and(|s| s.success());
+    if !unpacked {
+        let _ = File::create(marker);
+    }
+    unpacked
 }

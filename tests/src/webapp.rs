@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lock::FileLock;
 use crate::{TomcatVersion, binaries, needs};
 
 /// Its variants: they differ in web.xml only.
@@ -26,7 +25,8 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
     let api = version.api();
     let root = binaries::target().parent().unwrap().join("webapp").join(format!("{api}-{app:?}"));
     fs::create_dir_all(&root).unwrap();
-    let _lock = FileLock::wait(&root.with_extension("lock"));
+    let lock = File::create(root.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("webapp");
     if !is_newer(&root.join("built"), &sources) {
         compile(version, &sources, &root);
@@ -34,7 +34,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
             fs::copy(sources.join(name), root.join(name)).unwrap();
         }
         fs::create_dir_all(root.join("static")).unwrap();
-        fs::write(root.join("static/pixel.png"), PIXEL).unwrap();
+        fs::write(root.join("static/pixel.png"), b"not really a picture").unwrap();
         let web_xml = fs::read_to_string(sources.join("web.xml")).unwrap();
         let security = match app {
             App::Plain => String::new(),
@@ -48,10 +48,6 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
     }
     root
 }
-
-/// A white PNG of one pixel.
-const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\
-\0\0\0\nIDAT\x78\x9c\x63\xf8\x0f\0\x01\x01\x01\0\x1b\xb6\xee\x56\0\0\0\0IEND\xae\x42\x60\x82";
 
 const FORM: &str = "<auth-method>FORM</auth-method><form-login-config><form-login-page>/login.html</form-login-page>\
 <form-error-page>/login-error.html</form-error-page></form-login-config>";
