@@ -22,21 +22,24 @@ pub fn binary(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("SATCHEL_BIN") {
         return PathBuf::from(directory).join(name);
     }
-    build(&["--quiet"]);
+    build(false);
     target().join(name)
 }
 
-/// Builds both, unless this process has done so already; `options` are for `cargo build`.
+/// Builds both, once; with cargo's progress if it is to be `shown`.
 ///
 /// # Panics
 /// When they can't be built.
-pub fn build(options: &[&str]) {
+pub fn build(shown: bool) {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let target = target();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        command.args(["build", "--package", "gateway", "--package", "sidecar"]).args(options);
+        command.args(["build", "--package", "gateway", "--package", "sidecar"]);
+        if !shown {
+            command.arg("--quiet");
+        }
         command.arg("--target-dir").arg(target.parent().unwrap());
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         if target.ends_with("release") {
