@@ -68,9 +68,15 @@ impl Memcached {
         self.stats()[name].parse().unwrap()
     }
 
-    /// All keys that it holds (`lru_crawler metadump all`).
+    /// All keys that it holds (`lru_crawler metadump hash`: a walk over the LRU can miss some).
     pub fn keys(&self) -> Vec<String> {
-        let lines = self.command("lru_crawler metadump all\r\n", "END");
+        let lines = loop {
+            let lines = self.command("lru_crawler metadump hash\r\n", "END");
+            // Another crawl is going on.
+            if !lines.iter().any(|line| line.starts_with("BUSY")) {
+                break lines;
+            }
+        };
         lines
             .iter()
             .filter_map(|line| Some(line.split(' ').next()?.strip_prefix("key=")?.to_owned()))
@@ -98,7 +104,11 @@ impl Memcached {
             if line.starts_with(last) || line.starts_with("ERROR") {
                 break;
             }
+            let busy = line.starts_with("BUSY");
             lines.push(line);
+            if busy {
+                break;
+            }
         }
         lines
     }

@@ -11,12 +11,12 @@ fn assert_unknown(response: &Response, sent: &str) {
     assert_eq!(response.status, 200, "{sent:?}: {}", response.text());
     assert_eq!(response.field("n").as_deref(), Some("null"), "{sent:?}: {}", response.text());
     assert_eq!(response.field("valid").as_deref(), Some("false"), "{sent:?}");
-    let requested = response.field("requested").unwrap();
+    let requested = response.field("requested").unwrap_or_default();
     assert!(
         requested.len() == 32 && requested.bytes().all(|b| b.is_ascii_hexdigit()),
         "{sent:?}: {requested}"
     );
-    assert_ne!(requested, sent.split('-').next().unwrap());
+    assert!(!sent.starts_with(&requested), "{sent:?}");
 }
 
 #[test]
@@ -34,7 +34,6 @@ fn r02_r03_r04_ids_that_lie_are_never_used() {
         "/etc/passwd",
         "a\\b",
         "a\tb",
-        "\x01\x02",
         "a\u{e9}",
         "0123456789ABCDEF0123456789ABCDEF",
         "0123456789ABCDEF0123456789ABCDEF-n1",
@@ -51,6 +50,8 @@ fn r02_r03_r04_ids_that_lie_are_never_used() {
         let response = with_cookie(&mut client, &format!("/kind/small;jsessionid={lie}?read=1"), "a=b");
         assert_unknown(&response, lie);
     }
+    // Control bytes are not HTTP.
+    assert_eq!(with_cookie(&mut client, "/kind/small?read=1", "JSESSIONID=\x01\x02").status, 400);
     // 10 KB of id is more than the gateway takes, and more than Tomcat would.
     let huge = format!("JSESSIONID={}", "A".repeat(10_240));
     assert_eq!(with_cookie(&mut client, "/kind/small?read=1", &huge).status, 431);

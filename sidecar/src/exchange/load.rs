@@ -77,13 +77,18 @@ impl Exchange {
         if presented.is_empty() {
             return Ok(());
         }
+        let mut ended = false;
         for candidate in presented.iter().take(CANDIDATES) {
             match self.core.clone().look_up(self.context, candidate).await? {
                 Lookup::Found(found) => return self.place(&candidate.id, *found).await,
-                Lookup::Ended { young_id_change } => self.drop_cookie |= young_id_change,
+                Lookup::Ended { young_id_change } => {
+                    ended = true;
+                    self.drop_cookie |= young_id_change;
+                }
                 Lookup::Absent => self.core.metrics.unknown_ids.add(),
             }
         }
+        self.unknown = !ended;
         self.told = Some(SessionId::never_used().as_str().to_owned());
         Ok(())
     }

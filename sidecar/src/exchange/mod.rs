@@ -117,6 +117,8 @@ pub struct Exchange {
     pub held: Option<Held>,
     /// The id that Tomcat is told: the held session's, or a never-used one. `None`: the client presented none.
     pub told: Option<String>,
+    /// None of the presented ids has ever existed, as far as the store remembers.
+    pub unknown: bool,
     /// The session has just gone on under another id: a session cookie in this response would log the user
     /// out (R21).
     pub drop_cookie: bool,
@@ -155,6 +157,7 @@ impl Exchange {
             context,
             held: None,
             told: None,
+            unknown: false,
             drop_cookie: false,
             host,
             began: Instant::now(),

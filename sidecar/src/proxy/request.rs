@@ -53,7 +53,7 @@ impl Proxy {
             self.refuse(session, &refusal).await;
             return Ok(true);
         }
-        if exchange.held.is_none() {
+        if exchange.unknown {
             self.flood.note(&address).await;
         }
         ctx.exchange = Some(exchange);
