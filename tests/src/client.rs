@@ -78,13 +78,9 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Response> {
+        // A request is never sent twice: only a connection that is known to be open is used again.
+        self.connection = self.connection.take().filter(is_open);
         let request = self.request(method, path, headers, body);
-        let reused = self.connection.is_some();
-        match self.exchange(&request) {
-            // The server may close an idle connection just now; only then is it tried again.
-            Err(error) if reused && error.kind() == io::ErrorKind::ConnectionReset => {}
-            other => return other.inspect(|response| self.keep_cookies(response, path)),
-        }
         self.exchange(&request).inspect(|response| self.keep_cookies(response, path))
     }
 
@@ -184,6 +180,13 @@ impl Response {
     pub fn number(&self, name: &str) -> Option<i64> {
         self.field(name)?.parse().ok()
     }
+}
+
+fn is_open(connection: &BufReader<TcpStream>) -> bool {
+    let stream = connection.get_ref();
+    let quiet = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let open = quiet.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).is_ok() && open
 }
 
 /// Connects with a deadline on every read and write.

@@ -120,7 +120,7 @@ impl Memcached {
 
 fn launch(port: u16, arguments: &[String], directory: &tempfile::TempDir) -> Process {
     let program = needs::find("memcached").unwrap();
-    Process::start("memcached", &program, &directory.path().join("log"), |command| {
-        command.args(["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments);
+    Process::start_as_nobody("memcached", &program, &directory.path().join("log"), |command| {
+        command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments);
     })
 }

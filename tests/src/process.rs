@@ -20,9 +20,27 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     pub fn start(name: &str, program: &Path, log: &Path, build: impl FnOnce(&mut Command)) -> Self {
+        Self::start_with(&[], name, program, log, build)
+    }
+
+    /// The same as user nobody, when this process is root: memcached wants no root, and a process that
+    /// changes its own user would outlive this one.
+    pub fn start_as_nobody(name: &str, program: &Path, log: &Path, build: impl FnOnce(&mut Command)) -> Self {
+        let user = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
+        let user = if rustix::process::geteuid().is_root() { &user[..] } else { &[] };
+        Self::start_with(user, name, program, log, build)
+    }
+
+    fn start_with(
+        user: &[&str],
+        name: &str,
+        program: &Path,
+        log: &Path,
+        build: impl FnOnce(&mut Command),
+    ) -> Self {
         let out = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        command.args(user).args(["--pdeathsig", "KILL", "--"]).arg(program);
         build(&mut command);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));

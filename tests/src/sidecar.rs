@@ -1,6 +1,7 @@
 //! A real sidecar process.
 
 use std::fmt::Write as _;
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use crate::process::Process;
@@ -80,12 +81,12 @@ impl Sidecar {
     }
 
     fn await_ready(&mut self) {
-        let admin = self.admin;
+        let (admin, port) = (self.admin, self.port);
         eventually("the sidecar is ready", || {
             assert!(self.process.is_running(), "the sidecar ended: {}", self.process.log());
-            Client::new(admin)
-                .try_send("GET", "/ready", &[], b"")
-                .is_ok_and(|response| response.status == 200)
+            let ready = Client::new(admin).try_send("GET", "/ready", &[], b"");
+            ready.is_ok_and(|response| response.status == 200)
+                && TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
     }
 }
@@ -99,8 +100,12 @@ impl Builder {
     }
 
     /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML.
+    ///
+    /// # Panics
+    /// When the harness does not write its table.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
+        assert!(["tomcat.", "session.", "memcached."].iter().any(|table| key.starts_with(table)), "{key}");
         self.settings.push((key.to_owned(), value.to_owned()));
         self
     }
