@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 use crate::process::Process;
 use crate::{Client, binaries, eventually, ports};
@@ -11,6 +12,7 @@ use crate::{Client, binaries, eventually, ports};
 pub struct Builder {
     servers: Vec<(u16, u32)>,
     port: Option<u16>,
+    access_log: Option<PathBuf>,
     settings: String,
 }
 
@@ -63,6 +65,13 @@ impl Builder {
         self
     }
 
+    /// Logs requests to this file; otherwise they are not logged.
+    #[must_use]
+    pub fn access_log(mut self, path: &Path) -> Self {
+        self.access_log = Some(path.to_owned());
+        self
+    }
+
     /// A line of the `[[server]]` table.
     #[must_use]
     pub fn set(mut self, line: &str) -> Self {
@@ -77,7 +86,8 @@ impl Builder {
     pub fn start(self) -> Gateway {
         let port = self.port.unwrap_or_else(ports::free);
         let directory = tempfile::tempdir().unwrap();
-        let mut text = String::from("[access_log]\npath = \"off\"\n\n[[upstream]]\nname = \"tomcats\"\n");
+        let access_log = self.access_log.as_ref().map_or("off".into(), |path| path.display().to_string());
+        let mut text = format!("[access_log]\npath = \"{access_log}\"\n\n[[upstream]]\nname = \"tomcats\"\n");
         for (server, weight) in &self.servers {
             let _ =
                 write!(text, "[[upstream.server]]\naddress = \"127.0.0.1:{server}\"\nweight = {weight}\n");

@@ -74,7 +74,7 @@ public class Kinds extends HttpServlet {
                 after(request, late);
                 return;
             case "redirect":
-                response.sendRedirect(request.getContextPath() + "/kind/small?read=1");
+                response.sendRedirect(response.encodeRedirectURL(request.getContextPath() + "/kind/small?read=1"));
                 after(request, late);
                 return;
             case "senderror":

@@ -1,0 +1,139 @@
+//! Several applications behind one sidecar, and requests without session work.
+
+// Helpers outside a #[test] function are tests too.
+#![allow(clippy::unwrap_used)]
+
+use std::thread;
+
+use satchel_tests::webapp::App;
+use satchel_tests::{Farm, eventually};
+
+#[test]
+fn r01_sessions_of_two_contexts_never_mix() {
+    let farm = Farm::builder().context("/", App::Plain).context("/app", App::Plain).start();
+    let mut user = farm.client();
+    for n in 1..=20 {
+        assert_eq!(user.get("/kind/small").number("n"), Some(n));
+        for _ in 0..2 {
+            user.get("/app/kind/small");
+        }
+        // Sent to /app: ROOT's cookie and its own, both called JSESSIONID.
+        assert_eq!(user.cookie_header("/app/x").matches("JSESSIONID").count(), 2);
+        assert_eq!(user.get("/app/kind/small?read=1").number("n"), Some(2 * n));
+    }
+    // ROOT's id names nothing in /app.
+    let root: Vec<_> = user.cookies.iter().filter(|cookie| cookie.path == "/").collect();
+    let cookie = format!("JSESSIONID={}", root[0].value);
+    let seen = user.send("GET", "/app/kind/small?read=1", &[("Cookie", &cookie)], b"");
+    assert_eq!(seen.field("n").as_deref(), Some("null"), "{}", seen.text());
+    farm.await_quiet();
+    assert_eq!(farm.nodes[0].records().len(), 2);
+}
+
+#[test]
+fn r03_an_ignored_request_is_served_beside_a_slow_one_and_carries_no_id() {
+    let farm = Farm::builder().set("session.ignore_uri", r"'.*(\.png|/headers|/set\?.*)$'").start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    let ran = farm.counted("runs");
+    let mut same = user.at(farm.gateway.port());
+    let slow = thread::spawn(move || same.get("/kind/small?ms=3000"));
+    eventually("the slow page runs", || farm.counted("runs") > ran);
+    for _ in 0..4 {
+        let image = user.get("/static/pixel.png");
+        assert_eq!((image.status, image.header("set-cookie")), (200, None));
+        let headers = user.get("/headers").text();
+        assert!(!headers.contains("JSESSIONID") && headers.contains("requested=null"), "{headers}");
+    }
+    assert!(!slow.is_finished(), "the images waited for the page");
+    assert_eq!(slow.join().unwrap().number("n"), Some(2));
+    // Its response can't replace the user's session, and what it made is removed.
+    let response = user.get("/set?user=mallory");
+    assert_eq!((response.status, response.header("set-cookie")), (200, None));
+    assert_eq!(user.get("/kind/small").number("n"), Some(3));
+    eventually("the stray file is swept", || farm.metric("swept_files") == 1);
+    farm.await_quiet();
+}
+
+#[test]
+fn r03_a_path_outside_every_context_gets_no_session_work() {
+    let farm = Farm::builder().context("/app", App::Plain).tomcats(1).start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/app/kind/small").number("n"), Some(1));
+    let cookie = user.cookie_header("/app/x");
+    let response = user.send("GET", "/elsewhere", &[("Cookie", &cookie)], b"");
+    // Tomcat without ROOT answers 404 or, for what no context maps, 500.
+    assert!(matches!(response.status, 404 | 500), "{}", response.status);
+    assert_eq!(response.header("set-cookie"), None);
+    // A path that Tomcat resolves into the context is the context's.
+    let seen = user.send("GET", "/elsewhere/../app/kind/small?read=1", &[("Cookie", &cookie)], b"");
+    assert_eq!(seen.number("n"), Some(1), "{} {}", seen.status, seen.text());
+    assert_eq!(farm.metric("sessions_loaded"), 1);
+}
+
+#[test]
+fn r02_a_rewritten_location_has_the_suffix() {
+    // Without a cookie Tomcat writes the id into links and redirects.
+    let farm = Farm::start();
+    let mut user = farm.client();
+    let response = user.get("/kind/redirect");
+    let location = response.header("location").unwrap().to_owned();
+    assert!(location.contains(";jsessionid=") && location.contains("-n1"), "{location}");
+    let target = location.split_once("//").map_or(location.clone(), |(_, rest)| {
+        rest.split_once('/').map_or("/".into(), |(_, path)| format!("/{path}"))
+    });
+    let seen = farm.client().get(&target);
+    assert_eq!(seen.number("n"), Some(1), "{target}: {}", seen.text());
+}
+
+#[test]
+fn without_locks_the_last_writer_wins_and_is_counted() {
+    let farm = Farm::builder().set("session.locking", "\"none\"").start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    for n in 2..10 {
+        assert_eq!(user.get("/kind/small").number("n"), Some(n));
+    }
+    let ran = farm.counted("runs");
+    let mut slow = user.at(farm.sidecars[0].port());
+    let slow = thread::spawn(move || slow.get("/kind/small?ms=1000&late=1"));
+    eventually("the slow page runs", || farm.counted("runs") > ran);
+    let mut fast = user.at(farm.sidecars[1].port());
+    assert_eq!(fast.get("/kind/small").number("n"), Some(10));
+    assert_eq!(slow.join().unwrap().number("n"), Some(10));
+    assert_eq!(user.get("/kind/small?read=1").number("n"), Some(10));
+    assert_eq!(farm.metric("overwritten"), 1);
+    assert!(farm.nodes[0].locks().is_empty());
+}
+
+#[test]
+fn with_a_visible_suffix_the_application_sees_it() {
+    let farm = Farm::builder().nodes(2).set("session.node_suffix", "\"visible\"").start();
+    let mut user = farm.client();
+    user.get("/kind/small");
+    for n in 2..10 {
+        let seen = user.get("/kind/small");
+        assert_eq!(seen.number("n"), Some(n));
+        assert_eq!(seen.field("id").as_deref(), user.cookie("JSESSIONID"));
+        assert_eq!(seen.field("valid").as_deref(), Some("true"));
+    }
+    let changed = user.get("/kind/change-id");
+    assert_eq!(changed.status, 200);
+    assert_eq!(user.get("/kind/small?read=1").number("n"), Some(10));
+    assert_eq!(user.get("/kind/small?read=1").field("id").as_deref(), user.cookie("JSESSIONID"));
+    user.get("/logout");
+    assert_eq!(user.get("/kind/small?read=1").field("n").as_deref(), Some("null"));
+    farm.await_quiet();
+}
+
+#[test]
+fn another_cookie_name_is_no_session() {
+    let farm = Farm::builder().tomcats(1).start();
+    let mut user = farm.client();
+    user.get("/kind/small");
+    let id = user.cookie("JSESSIONID").unwrap().to_owned();
+    let seen = user.send("GET", "/headers", &[("Cookie", &format!("OTHER={id}; JSESSIONID={id}; a=1"))], b"");
+    let text = seen.text();
+    let bare = id.split('-').next().unwrap();
+    assert!(text.contains(&format!("cookie: JSESSIONID={bare}; OTHER={id}; a=1")), "{text}");
+}
