@@ -116,7 +116,8 @@ impl Client {
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        let framed = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let framing = |name: &str| matches!(name, "content-length" | "transfer-encoding");
+        let framed = headers.iter().any(|(name, _)| framing(&name.to_ascii_lowercase()));
         if !framed && (!body.is_empty() || method == "POST" || method == "PUT") {
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }

@@ -175,25 +175,47 @@ fn r11_ten_aborted_reloads_run_the_page_at_most_twice_more() {
     farm.await_quiet();
 }
 
-#[test]
-fn r09_a_slow_upload_holds_no_other_request_up() {
+/// Uploads in pieces through the farm; between two of them another request of the session must be served.
+fn upload_slowly(header: (&str, &str), body: &[u8], pieces: &[Vec<u8>]) {
     let farm = Farm::start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
-    let body = vec![b'x'; 60_000];
-    let length = body.len().to_string();
-    let request = user.request("POST", "/upload", &[("Content-Length", &length)], b"");
+    let request = user.request("POST", "/upload", &[header], b"");
     let mut slow = open(farm.gateway.port(), &request);
     let mut n = 1;
-    for piece in body.chunks(6_000) {
+    for piece in &pieces[..pieces.len() - 1] {
         slow.get_mut().write_all(piece).unwrap();
-        if piece.as_ptr_range().end != body.as_ptr_range().end {
-            n += 1;
-            assert_eq!(user.get("/kind/small").number("n"), Some(n), "held up by the upload");
-        }
+        n += 1;
+        assert_eq!(user.get("/kind/small").number("n"), Some(n), "held up by the upload");
     }
+    slow.get_mut().write_all(&pieces[pieces.len() - 1]).unwrap();
     let response = read_response(&mut slow, false).unwrap();
-    assert_eq!((response.number("read"), response.number("n")), (Some(60_000), Some(n + 1)));
+    let read = i64::try_from(body.len()).unwrap();
+    assert_eq!((response.number("read"), response.number("n")), (Some(read), Some(n + 1)));
+    assert_eq!(user.get("/kind/small?read=1").number("n"), Some(n + 1));
+    farm.await_quiet();
+}
+
+#[test]
+fn r09_a_slow_upload_holds_no_other_request_up() {
+    for length in [60_000, 300_000] {
+        let body = vec![b'x'; length];
+        let pieces: Vec<_> = body.chunks(length / 10).map(<[u8]>::to_vec).collect();
+        upload_slowly(("Content-Length", &length.to_string()), &body, &pieces);
+    }
+}
+
+#[test]
+fn r09_a_slow_upload_in_chunks_holds_no_other_request_up() {
+    for length in [60_000, 300_000] {
+        let body = vec![b'x'; length];
+        let mut pieces: Vec<Vec<u8>> = body
+            .chunks(length / 10)
+            .map(|piece| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
+            .collect();
+        pieces.push(b"0\r\n\r\n".to_vec());
+        upload_slowly(("Transfer-Encoding", "chunked"), &body, &pieces);
+    }
 }
 
 #[test]

@@ -13,8 +13,10 @@ use crate::context::Context;
 use crate::exchange::watch::Limits;
 use crate::exchange::{Locking, NodeSuffix, Settings};
 use crate::id::{NodeName, path_param};
+use crate::proxy::upload::Buffering;
 
 pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
+    let buffering = buffering(&file)?;
     let listen = match file.listen {
         raw::Listen::One(one) => vec![one],
         raw::Listen::Many(many) if many.is_empty() => {
@@ -40,6 +42,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         threads: at_least_one("threads", file.threads.unwrap_or(defaults::THREADS))?,
         log_level: file.log_level,
         stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
+        buffering,
         tomcat: tomcat(&file.tomcat)?,
         contexts: contexts(file.context)?,
         farm: farm(session.farm)?,
@@ -108,6 +111,22 @@ fn tomcat(raw: &raw::Tomcat) -> Result<TomcatConfig, Invalid> {
     positive("tomcat.read_timeout", config.read_timeout)?;
     positive("tomcat.write_timeout", config.write_timeout)?;
     Ok(config)
+}
+
+fn buffering(file: &raw::File) -> Result<Buffering, Invalid> {
+    let max = file.client_max_body_size.unwrap_or(defaults::CLIENT_MAX_BODY_SIZE).0;
+    let directory = file.client_body_temp_path.clone().unwrap_or_else(std::env::temp_dir);
+    if !directory.is_dir() {
+        return Err(Invalid::new(
+            "client_body_temp_path",
+            format!("{} is not a directory; make it, or name another", directory.display()),
+        ));
+    }
+    Ok(Buffering {
+        on: file.request_buffering.unwrap_or(defaults::REQUEST_BUFFERING),
+        max: (max > 0).then_some(max),
+        directory,
+    })
 }
 
 fn farm(name: Option<String>) -> Result<String, Invalid> {

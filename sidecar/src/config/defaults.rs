@@ -6,6 +6,10 @@ use satchel_common::units::{Size, Time};
 pub const THREADS: usize = 1;
 /// Below the 30 s after which Kubernetes kills.
 pub const STOP_TIMEOUT: Time = Time::secs(25);
+/// As nginx's `proxy_request_buffering`: a slow upload does not hold the user's other requests.
+pub const REQUEST_BUFFERING: bool = true;
+/// Uploads take room on a disk while they come in, and somebody may send without end.
+pub const CLIENT_MAX_BODY_SIZE: Size = Size(1 << 30);
 /// Tomcat is on the same machine: if connecting takes longer, its accept queue is full.
 pub const CONNECT_TIMEOUT: Time = Time::secs(2);
 /// nginx gives up after 60 s; a session's request may be a report that computes for minutes, and giving up

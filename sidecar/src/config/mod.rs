@@ -16,6 +16,7 @@ use satchel_common::logging::Level;
 use crate::context::Context;
 use crate::exchange::Settings;
 use crate::id::NodeName;
+use crate::proxy::upload::Buffering;
 
 /// Everything that the sidecar is told. See `conf/sidecar.toml` for what each key means.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub log_level: Level,
     /// How long a stop waits for running requests.
     pub stop_timeout: Duration,
+    /// How request bodies are taken in.
+    pub buffering: Buffering,
     /// The Tomcat beside the sidecar.
     pub tomcat: TomcatConfig,
     /// The web applications.

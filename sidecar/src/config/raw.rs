@@ -16,6 +16,9 @@ pub struct File {
     #[serde(default)]
     pub log_level: Level,
     pub stop_timeout: Option<Time>,
+    pub request_buffering: Option<bool>,
+    pub client_max_body_size: Option<Size>,
+    pub client_body_temp_path: Option<PathBuf>,
     pub tomcat: Tomcat,
     #[serde(default)]
     pub context: Vec<Context>,

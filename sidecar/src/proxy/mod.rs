@@ -1,8 +1,10 @@
 //! Pingora's callbacks. They translate between HTTP and the exchange, and decide nothing about sessions.
 
 mod flood;
+mod replay;
 mod request;
 mod response;
+pub mod upload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::exchange::settle::settle;
 use crate::exchange::watch::Progress;
 use crate::exchange::{Core, Exchange};
 use flood::Flood;
+use upload::Buffering;
 
 /// Says that nothing of the request has reached Tomcat: the gateway may send it to another server (R16).
 pub const UNSENT: &str = "X-Satchel-Unsent";
@@ -37,6 +40,7 @@ pub struct Proxy {
     ignore_uri: Option<Regex>,
     unheld_uri: Option<Regex>,
     backup_timeout: Option<Duration>,
+    buffering: Buffering,
     flood: Flood,
     in_flight: InFlight,
 }
@@ -74,6 +78,7 @@ impl Proxy {
             ignore_uri: config.ignore_uri.clone(),
             unheld_uri: config.unheld_uri.clone(),
             backup_timeout: config.settings.backup_timeout,
+            buffering: config.buffering.clone(),
             in_flight,
             core,
         }

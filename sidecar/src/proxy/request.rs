@@ -3,20 +3,17 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST};
+use http::header::{COOKIE, EXPECT, HOST};
 use pingora_core::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::upload::{Taken, take_in};
 use super::{Ctx, Proxy, UNSENT};
 use crate::context::Context;
 use crate::exchange::Exchange;
 use crate::exchange::load::Refusal;
 use crate::id::{Presented, cookies, path_param};
-
-/// A body up to this size is read whole before the session is locked; of a larger one the first bytes (R9).
-/// It is what Pingora can send again.
-const READ_FIRST: usize = 64 * 1024;
 
 impl Proxy {
     /// Looks up and places the session that the request names. `true`: the request has been answered.
@@ -41,7 +38,7 @@ impl Proxy {
             answer(session, 429, false).await;
             return Ok(true);
         }
-        if !self.read_body_first(session, ctx).await? {
+        if !self.take_body(session, ctx).await? {
             return Ok(true);
         }
         let loaded = match client_gone(session, exchange.load(&presented)).await {
@@ -70,38 +67,26 @@ impl Proxy {
         self.ignore_uri.as_ref().is_some_and(|pattern| matches(pattern, request))
     }
 
-    /// A client that sends its body slowly must not hold the user's other requests, so the lock is taken
-    /// after it. `false`: the client is gone.
-    async fn read_body_first(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    /// `false`: the request has been answered, or its client is gone.
+    async fn take_body(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         if session.as_mut().is_body_empty() {
             return Ok(true);
         }
-        let request = session.req_header();
-        if request
-            .headers
-            .get("expect")
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-        {
+        let expects = session.req_header().headers.get(EXPECT);
+        if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
             session.as_mut().write_continue_response().await?;
             ctx.continued = true;
         }
-        let whole = session
-            .req_header()
-            .headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
-            .is_some_and(|length| length <= READ_FIRST);
-        session.as_mut().enable_retry_buffering();
-        loop {
-            if session.as_mut().is_body_done() {
-                return Ok(true);
-            }
-            match session.as_mut().read_body_or_idle(false).await {
-                Ok(Some(_)) if whole => {}
-                Ok(_) => return Ok(true),
-                Err(_) => return Ok(false),
+        match take_in(session, &self.buffering).await? {
+            Taken::Here => return Ok(true),
+            Taken::ClientGone => {}
+            Taken::TooLarge => answer(session, 413, false).await,
+            Taken::NoRoom => {
+                self.core.metrics.unsent.add();
+                answer(session, 503, true).await;
             }
         }
+        Ok(false)
     }
 
     /// Tomcat sees exactly one session id: the held session's, or one that was never used; without session
@@ -203,6 +188,7 @@ async fn client_gone<T>(session: &mut Session, work: impl Future<Output = T>) ->
 pub(super) async fn answer(session: &mut Session, status: u16, unsent: bool) {
     let text = match status {
         400 => "The request is malformed.\n",
+        413 => "The request is too large.\n",
         429 => "Too many requests.\n",
         502 => "The server did not complete the request.\n",
         503 => "The service is busy; please try again.\n",
