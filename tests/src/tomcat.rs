@@ -146,42 +146,43 @@ impl Builder {
         Tomcat { process, version: self.version, port, umask: self.umask, base, contexts }
     }
 
+    /// The file that users are told to take over, with our port, our contexts, and users to log in.
     fn server_xml(&self, port: u16) -> String {
-        let manager = match self.version {
-            TomcatVersion::V9_0 => "persistAuthenticationNotes=\"true\"",
-            _ => "sessionActivityCheck=\"true\"",
-        };
+        let told = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf");
+        let told = std::fs::read_to_string(format!("{told}/tomcat-{}.xml", self.version.line())).unwrap();
+        let (before, context) = told.split_once("<Context path=\"\" docBase=\"ROOT\">").unwrap();
+        let (context, after) = context.split_once("</Context>").unwrap();
         let contexts: String = self
             .contexts
             .iter()
             .map(|deployed| {
+                let classes = webapp::build(self.version, deployed.app);
+                let store = deployed.store.display().to_string();
                 format!(
-                    r#"<Context path="{}" docBase="{}" reloadable="false">
-  <JarScanner scanClassPath="false" scanManifest="false"/>
-  <Manager className="org.apache.catalina.session.PersistentManager" saveOnRestart="false" maxIdleBackup="-1"
-    maxIdleSwap="-1" minIdleSwap="-1" processExpiresFrequency="2147483647" persistAuthentication="true" {manager}>
-   <Store className="org.apache.catalina.session.FileStore" directory="{}"/>
-  </Manager></Context>
-"#,
+                    "<Context path=\"{}\" docBase=\"{}\"><JarScanner scanClassPath=\"false\"/>{}</Context>",
                     deployed.path,
-                    webapp::build(self.version, deployed.app).display(),
-                    deployed.store.display(),
+                    classes.display(),
+                    replaced(context, "/dev/shm/satchel/ROOT", &store),
                 )
             })
             .collect();
-        format!(
-            r#"<Server port="-1"><Service name="Catalina">
-<Connector port="{port}" address="127.0.0.1" maxThreads="60" maxKeepAliveRequests="-1" maxPostSize="-1" maxSwallowSize="-1"/>
-<Engine name="Catalina" defaultHost="localhost">
-<Realm className="org.apache.catalina.realm.MemoryRealm"/>
-<Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="false">
-<Valve className="org.apache.catalina.valves.PersistentValve"/>
-{contexts}</Host></Engine></Service></Server>
-"#
-        )
+        let before = replaced(before, "port=\"8080\"", &format!("port=\"{port}\" {CONNECTOR}"));
+        let before = replaced(
+            &before,
+            "<Host ",
+            &format!("{REALM}\n<Host autoDeploy=\"false\" deployOnStartup=\"false\" "),
+        );
+        format!("{before}{contexts}{after}")
     }
 }
 
+fn replaced(text: &str, this: &str, by: &str) -> String {
+    assert_eq!(text.matches(this).count(), 1, "{this} in {text}");
+    text.replace(this, by)
+}
+
+const CONNECTOR: &str = r#"maxThreads="60" maxPostSize="-1" maxSwallowSize="-1""#;
+const REALM: &str = r#"<Realm className="org.apache.catalina.realm.MemoryRealm"/>"#;
 const USERS: &str = r#"<tomcat-users><user username="alice" password="secret" roles="user"/></tomcat-users>"#;
 
 fn launch(version: TomcatVersion, port: u16, umask: &str, base: &Path) -> Process {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use crate::{binaries, needs};
 
@@ -19,6 +20,10 @@ pub enum TomcatVersion {
     V10_1,
     /// The newest.
     V11_0,
+    /// One of the last 9.0 that write session files in place.
+    V9_0InPlace,
+    /// The last 10.1 that writes session files in place.
+    V10_1InPlace,
 }
 
 impl TomcatVersion {
@@ -30,18 +35,27 @@ impl TomcatVersion {
         Self::ALL.into_iter().filter(|version| version.home().is_ok()).collect()
     }
 
-    /// As in a directory's name.
+    /// For people.
     pub fn name(self) -> &'static str {
         match self {
-            Self::V9_0 => "9.0",
-            Self::V10_1 => "10.1",
+            Self::V9_0InPlace => "9.0.117",
+            Self::V10_1InPlace => "10.1.55",
+            other => other.line(),
+        }
+    }
+
+    /// Which Tomcats are configured alike: the name of a file in `conf/`.
+    pub fn line(self) -> &'static str {
+        match self {
+            Self::V9_0 | Self::V9_0InPlace => "9.0",
+            Self::V10_1 | Self::V10_1InPlace => "10.1",
             Self::V11_0 => "11.0",
         }
     }
 
     /// The package that holds the Servlet API.
     pub fn api(self) -> &'static str {
-        if self == Self::V9_0 { "javax" } else { "jakarta" }
+        if self.line() == "9.0" { "javax" } else { "jakarta" }
     }
 
     /// CATALINA_HOME.
@@ -60,57 +74,56 @@ impl TomcatVersion {
             Self::V9_0 => download(&["9.0.122"]),
             // The newest that the repository has; 11.0.26 is the first with every repair.
             Self::V11_0 => download(&["11.0.26", "11.0.25"]),
+            Self::V9_0InPlace => download(&["9.0.117"]),
+            Self::V10_1InPlace => download(&["10.1.55"]),
         };
         if let Err(why) = &found {
-            eprintln!("skipped: Tomcat {} ({why})", self.name());
+            needs::skipped(&format!("Tomcat {}", self.name()), why);
         }
         known.push((self, found.clone()));
         found
     }
 }
 
-/// Unpacks the first of `versions` that can be had below `target/tomcats`.
+/// The first of `versions` that is below `target/tomcats` or can be had.
 fn download(versions: &[&str]) -> Result<PathBuf, String> {
     let directory = binaries::target().parent().unwrap().join("tomcats");
     std::fs::create_dir_all(&directory).unwrap();
     let lock = File::create(directory.join("lock")).unwrap();
     lock.lock().unwrap();
-    for version in versions {
+    let Some(mvn) = needs::find("mvn") else { return Err("mvn is not installed".into()) };
+    let found = versions.iter().find_map(|version| {
         let home = directory.join(format!("apache-tomcat-{version}"));
-        if home.join("bin/bootstrap.jar").exists() || fetch(version, &directory) {
-            return Ok(home);
-        }
-    }
-    Err(format!("none of {versions:?} could be fetched with mvn"))
+        (home.exists() || fetch(&mvn, version, &directory)).then_some(home)
+    });
+    found.ok_or_else(|| format!("none of {versions:?} could be fetched with mvn"))
 }
 
-fn fetch(version: &str, directory: &Path) -> bool {
-    let Some(mvn) = needs::find("mvn") else { return false };
-    // A version that was not to be had is not asked for again at every test.
+/// Unpacks one into `directory`. A version that is not to be had is not asked for again within an hour.
+fn fetch(mvn: &Path, version: &str, directory: &Path) -> bool {
+    const AGAIN: Duration = Duration::from_secs(3600);
     let marker = directory.join(format!("{version}.missing"));
-    if marker.exists() {
+    let age = marker.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+    if age.is_some_and(|age| age < AGAIN) {
         return false;
     }
-    let got = Command::new(mvn)
-        .args(["--quiet", "--batch-mode", "dependency:copy"])
-        .arg(format!("-Dartifact=org.apache.tomcat:tomcat:{version}:tar.gz"))
-        .arg(format!("-DoutputDirectory={}", directory.display()))
-        .current_dir(directory)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let archive = directory.join(format!("tomcat-{version}.tar.gz"));
-    let unpacked = got
-        && Command::new("tar")
-            .arg("-xzf")
-            .arg(&archive)
-            .arg("-C")
-            .arg(directory)
-            .status()
-            .is_ok_and(|s| s.success());
-    if !unpacked {
+    // Put in place when it is whole.
+    let scratch = tempfile::tempdir_in(directory).unwrap();
+    let run = |command: &mut Command| {
+        command.current_dir(&scratch).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let done = run(Command::new(mvn)
+        .args(["--quiet", "--batch-mode", "dependency:copy", "-DoutputDirectory=."])
+        .arg(format!("-Dartifact=org.apache.tomcat:tomcat:{version}:tar.gz")))
+        && run(Command::new("tar").args(["-xzf", &format!("tomcat-{version}.tar.gz")]))
+        && std::fs::rename(
+            scratch.path().join(format!("apache-tomcat-{version}")),
+            directory.join(format!("apache-tomcat-{version}")),
+        )
+        .is_ok();
+    if !done {
         let _ = File::create(marker);
     }
-    unpacked
+    done
 }

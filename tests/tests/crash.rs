@@ -177,7 +177,7 @@ fn r12_a_full_store_directory_loses_nothing() {
     let path = base.path().display().to_string();
     let mount = ["-t", "tmpfs", "-o", "size=64k,mode=0770", "none", &path];
     if !std::process::Command::new("mount").args(mount).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: mounting a tmpfs needs root");
+        satchel_tests::needs::skipped("a full store directory", "mounting a tmpfs needs root");
         return;
     }
     let _unmount = Unmount(path);

@@ -16,13 +16,18 @@ const KINDS: [(&str, bool); 14] = [
     ("redirect", true),
     ("senderror", true),
     ("throw", true),
+    ("change-id", true),
     ("async-complete", true),
     ("async-dispatch", true),
-    ("change-id", true),
 ];
 
 /// Requests of each kind; half of them write late.
 const REQUESTS: i64 = 50;
+
+/// Tomcats that write in place do not save asynchronous requests (Tomcat's changelog, 10.1.56), and every request costs
+/// them a probe.
+const KINDS_IN_PLACE: usize = 12;
+const REQUESTS_IN_PLACE: i64 = 20;
 
 struct Walk<'a> {
     farm: &'a Farm,
@@ -61,20 +66,28 @@ fn all_kinds(version: TomcatVersion) {
         return;
     }
     let farm = Farm::builder().version(version).start();
+    walk_kinds(&farm, &KINDS, REQUESTS);
+    ended(&farm);
+    ended_and_new(&farm);
+    slow_to_serialize(&farm, REQUESTS / 3);
+    all_is_well(&farm);
+}
+
+fn walk_kinds(farm: &Farm, kinds: &[(&str, bool)], requests: i64) {
     let mut written = 0;
-    for (kind, late) in KINDS {
-        let mut walk = Walk::new(&farm);
-        for request in 0..REQUESTS {
+    for &(kind, late) in kinds {
+        let mut walk = Walk::new(farm);
+        for request in 0..requests {
             walk.step(kind, if late && request % 2 == 1 { "&late=1" } else { "" });
         }
         walk.check(kind);
-        written += REQUESTS + 1;
+        written += requests + 1;
         assert_eq!(farm.counted("writes"), written, "{kind}");
-        assert_eq!(farm.counted(kind) - i64::from(kind == "small") * 2, REQUESTS, "{kind}: each ran once");
+        assert_eq!(farm.counted(kind) - i64::from(kind == "small") * 2, requests, "{kind}: each ran once");
     }
-    ended(&farm);
-    ended_and_new(&farm);
-    slow_to_serialize(&farm);
+}
+
+fn all_is_well(farm: &Farm) {
     assert_eq!(farm.counted("mismatches"), 0);
     for counter in ["conflicts", "conflicts_after_response", "save_failed", "foreign_files", "store_failed"] {
         assert_eq!(farm.metric(counter), 0, "{counter}");
@@ -110,14 +123,30 @@ fn ended_and_new(farm: &Farm) {
     walk.check("invalidate-new");
 }
 
-fn slow_to_serialize(farm: &Farm) {
+fn slow_to_serialize(farm: &Farm, requests: i64) {
     for kind in ["small", "flush-cl", "closed"] {
         let mut walk = Walk::new(farm);
-        for _ in 0..REQUESTS / 3 {
+        for _ in 0..requests {
             walk.step(kind, "&slow=300");
         }
         walk.check(kind);
     }
+}
+
+fn kinds_in_place(version: TomcatVersion) {
+    if version.home().is_err() {
+        return;
+    }
+    let farm = Farm::builder().version(version).start();
+    walk_kinds(&farm, &KINDS[..KINDS_IN_PLACE], REQUESTS_IN_PLACE);
+    slow_to_serialize(&farm, REQUESTS_IN_PLACE / 5);
+    all_is_well(&farm);
+}
+
+#[test]
+fn r10_tomcats_that_write_in_place() {
+    kinds_in_place(TomcatVersion::V9_0InPlace);
+    kinds_in_place(TomcatVersion::V10_1InPlace);
 }
 
 #[test]

@@ -92,6 +92,11 @@ pub fn next(seen: Seen, progress: &Progress, probed: Probed, now: Duration, limi
     let answer = match probed {
         Probed::No => None,
         Probed::Came { answer: Answer::Refused, .. } => return Done(Verdict::TomcatGone),
+        // Written in place: the probe came back, so nobody is writing any more. Whether the first request
+        // or only the probe has saved does not matter: the probe saves what it has read.
+        Probed::Came { answer: Answer::Answered, .. } if seen == Seen::Written => {
+            return Done(Verdict::Saved);
+        }
         // The probe's own save hides that the first request had none: what it read comes first.
         Probed::Came { answer: Answer::Answered, read_again: true } => return Done(Verdict::NotSaved),
         Probed::Came { answer, .. } => Some(answer),
@@ -99,6 +104,8 @@ pub fn next(seen: Seen, progress: &Progress, probed: Probed, now: Duration, limi
     match seen {
         Seen::Saved => Done(Verdict::Saved),
         Seen::Foreign => Done(Verdict::Foreign),
+        Seen::Written if over => Done(Verdict::Overtime),
+        Seen::Written => Probe,
         Seen::Untouched if progress.header.is_some() || progress.closed_by_tomcat => Done(Verdict::NotLoaded),
         Seen::Untouched => match progress.ended {
             Some(ended) if now >= ended + limits.abandon_time => Done(Verdict::Abandoned),
@@ -198,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn r10_a_file_written_in_place_is_taken_when_nobody_writes_any_more() {
+        assert_eq!(step(Seen::Written, header_at(5), Probed::No, 5), Step::Probe);
+        assert_eq!(step(Seen::Written, header_at(5), came(Answer::Silent, false), 9), Step::Probe);
+        for read_again in [false, true] {
+            let came = came(Answer::Answered, read_again);
+            assert_eq!(step(Seen::Written, header_at(5), came, 9), Step::Done(Verdict::Saved));
+        }
+    }
+
+    #[test]
     fn r13_gone_is_an_end_only_with_a_header_and_a_tomcat_that_answers() {
         assert_eq!(step(Seen::Gone, Progress::default(), Probed::No, 50), Step::Wait);
         assert_eq!(step(Seen::Gone, header_at(5), Probed::No, 5), Step::AskAlive);
@@ -238,6 +255,7 @@ mod tests {
             Just(Seen::Untouched),
             Just(Seen::Loaded),
             Just(Seen::Saved),
+            Just(Seen::Written),
             Just(Seen::Gone),
             Just(Seen::Foreign)
         ]

@@ -18,8 +18,11 @@ pub enum Seen {
     Untouched,
     /// Read and not replaced: the request is running, or will never be saved.
     Loaded,
-    /// Read, and another inode (or, by Tomcats that write in place, other content) is there now.
+    /// Read, and another inode is there now.
     Saved,
+    /// Read, and written to in place, as Tomcats before 9.0.119, 10.1.56 and 11.0.23 do. Perhaps still being
+    /// written.
+    Written,
     /// No file is there any more.
     Gone,
     /// Another file is there although ours was never read: left by a request that was given up earlier.
@@ -53,11 +56,13 @@ impl Placed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Gone),
             other => other?,
         };
-        let replaced = there.ino() != self.inode || moved(there.mtime(), there.mtime_nsec());
-        Ok(match (self.loaded, replaced) {
+        let replaced = there.ino() != self.inode;
+        let written = moved(there.mtime(), there.mtime_nsec());
+        Ok(match (self.loaded, replaced || written) {
             (false, false) => Seen::Untouched,
             (true, false) => Seen::Loaded,
-            (true, true) => Seen::Saved,
+            (true, true) if replaced => Seen::Saved,
+            (true, true) => Seen::Written,
             (false, true) => Seen::Foreign,
         })
     }
@@ -119,7 +124,7 @@ mod tests {
         let (_base, mut placed, path) = place();
         fs::read(&path).unwrap();
         fs::write(&path, b"new").unwrap();
-        assert_eq!(placed.look().unwrap(), Seen::Saved);
+        assert_eq!(placed.look().unwrap(), Seen::Written);
     }
 
     #[test]
