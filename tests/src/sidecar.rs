@@ -64,6 +64,18 @@ impl Sidecar {
         self.await_ready();
     }
 
+    /// Kills it and starts it again with a line of its configuration changed.
+    ///
+    /// # Panics
+    /// When the configuration has no such text.
+    pub fn restart_with(&mut self, find: &str, replace: &str) {
+        let path = self.directory.path().join("sidecar.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(find), "{find} in {text}");
+        std::fs::write(&path, text.replace(find, replace)).unwrap();
+        self.restart();
+    }
+
     /// A counter: `metric("conflicts")` is `satchel_conflicts_total`.
     ///
     /// # Panics
@@ -99,13 +111,9 @@ impl Builder {
         self
     }
 
-    /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML.
-    ///
-    /// # Panics
-    /// When the harness does not write its table.
+    /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML. A key without a table belongs to the top.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        assert!(["tomcat.", "session.", "memcached."].iter().any(|table| key.starts_with(table)), "{key}");
         self.settings.push((key.to_owned(), value.to_owned()));
         self
     }
@@ -133,28 +141,41 @@ impl Builder {
 
     fn config(&self, port: u16, admin: u16) -> String {
         let mut text = format!("listen = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n");
-        let table = |text: &mut String, name: &str| {
-            for (key, value) in &self.settings {
-                if let Some(key) = key.strip_prefix(&format!("{name}.")) {
-                    let _ = writeln!(text, "{key} = {value}");
-                }
-            }
-        };
-        let _ = write!(text, "\n[tomcat]\naddress = \"127.0.0.1:{}\"\n", self.tomcat_port);
-        table(&mut text, "tomcat");
+        for (key, value) in self.settings.iter().filter(|(key, _)| !key.contains('.')) {
+            let _ = writeln!(text, "{key} = {value}");
+        }
         for (path, directory) in &self.contexts {
             let path = if path.is_empty() { "/" } else { path };
             let _ =
                 write!(text, "\n[[context]]\npath = \"{path}\"\ndirectory = \"{}\"\n", directory.display());
         }
-        text.push_str("\n[session]\nfarm = \"test\"\n");
-        table(&mut text, "session");
         let nodes: Vec<_> =
             self.nodes.iter().map(|(name, port)| format!("{name}:127.0.0.1:{port}")).collect();
-        let _ = write!(text, "\n[memcached]\nnodes = \"{}\"\n", nodes.join(", "));
-        table(&mut text, "memcached");
-        let _ = write!(text, "\n[record]\nkeys = [\"{KEY}\"]\nindex_key = \"{KEY}\"\n");
+        let quoted = |value: &str| format!("\"{value}\"");
+        self.table(&mut text, "tomcat", &[("address", quoted(&format!("127.0.0.1:{}", self.tomcat_port)))]);
+        self.table(&mut text, "session", &[("farm", quoted("test"))]);
+        self.table(&mut text, "memcached", &[("nodes", quoted(&nodes.join(", ")))]);
+        self.table(
+            &mut text,
+            "record",
+            &[("keys", format!("[{}]", quoted(KEY))), ("index_key", quoted(KEY))],
+        );
         text
+    }
+
+    /// A table with our values, where none was set.
+    fn table(&self, text: &mut String, name: &str, ours: &[(&str, String)]) {
+        let prefix = format!("{name}.");
+        let set: Vec<_> = self
+            .settings
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?, value.clone())))
+            .collect();
+        let _ = writeln!(text, "\n[{name}]");
+        let left = ours.iter().filter(|(key, _)| !set.iter().any(|(other, _)| other == key));
+        for (key, value) in left.cloned().chain(set.iter().cloned()) {
+            let _ = writeln!(text, "{key} = {value}");
+        }
     }
 }
 

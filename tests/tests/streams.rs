@@ -219,6 +219,26 @@ fn r09_a_slow_upload_in_chunks_holds_no_other_request_up() {
 }
 
 #[test]
+fn r09_uploads_of_every_size_arrive_whole() {
+    let farm = Farm::start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    let mut n = 1;
+    // Around what Pingora keeps in memory to send again, and around what one read brings.
+    for size in [1, 16_384, 65_535, 65_536, 65_537, 70_000, 131_072, 1_000_000] {
+        let body = vec![b'x'; size];
+        let chunked = [format!("{size:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        for (headers, bytes) in [(&[][..], &body), (&[("Transfer-Encoding", "chunked")], &chunked)] {
+            n += 1;
+            let response = user.send("POST", "/upload", headers, bytes);
+            assert_eq!(response.number("read"), i64::try_from(size).ok(), "{}", response.text());
+            assert_eq!(response.number("n"), Some(n));
+        }
+    }
+    farm.await_quiet();
+}
+
+#[test]
 fn head_and_not_modified_have_no_body() {
     let farm = Farm::start();
     let mut user: Client = farm.client();

@@ -35,7 +35,7 @@ fn r07_a_restarted_memcached_has_forgotten_everything() {
 }
 
 #[test]
-fn r08_an_idle_session_ends_and_one_that_is_read_lives_on() {
+fn r08_r20_an_idle_session_ends_and_one_that_is_read_lives_on() {
     let farm = Farm::builder().start();
     let mut idle = farm.client();
     let mut read = farm.client();

@@ -73,9 +73,6 @@ pub async fn take_in(session: &mut Session, buffering: &Buffering) -> Result<Tak
             return Ok(Taken::Here);
         }
     }
-    if session.as_mut().is_body_done() {
-        return Ok(Taken::Here);
-    }
     match spool(session, &start, buffering).await {
         Ok(Ok((file, length))) => replay(session, file, length).await.map(|()| Taken::Here),
         Ok(Err(taken)) => Ok(taken),
