@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use crate::process::Process;
+use crate::process::{NOBODY, Process};
 use crate::wait::DEADLINE;
 use crate::{eventually, needs, ports};
 
@@ -120,7 +120,7 @@ impl Memcached {
 
 fn launch(port: u16, arguments: &[String], directory: &tempfile::TempDir) -> Process {
     let program = needs::find("memcached").unwrap();
-    Process::start_as_nobody("memcached", &program, &directory.path().join("log"), |command| {
+    Process::start_as(Some(NOBODY), "memcached", &program, &directory.path().join("log"), |command| {
         command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(arguments);
     })
 }

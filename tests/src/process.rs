@@ -13,6 +13,20 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// Whom a process runs as.
+#[derive(Debug, Clone, Copy)]
+pub struct User {
+    /// The user's number.
+    pub uid: u32,
+    /// Its group's number.
+    pub gid: u32,
+    /// One more group.
+    pub group: Option<u32>,
+}
+
+/// Debian's `nobody`.
+pub const NOBODY: User = User { uid: 65534, gid: 65534, group: None };
+
 impl Process {
     /// Starts `program` with its output in `log`. `setpriv` makes it die with this process; that needs no
     /// unsafe code here.
@@ -20,19 +34,15 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     pub fn start(name: &str, program: &Path, log: &Path, build: impl FnOnce(&mut Command)) -> Self {
-        Self::start_with(&[], name, program, log, build)
+        Self::start_as(None, name, program, log, build)
     }
 
-    /// The same as user nobody, when this process is root: memcached wants no root, and a process that
-    /// changes its own user would outlive this one.
-    pub fn start_as_nobody(name: &str, program: &Path, log: &Path, build: impl FnOnce(&mut Command)) -> Self {
-        let user = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
-        let user = if rustix::process::geteuid().is_root() { &user[..] } else { &[] };
-        Self::start_with(user, name, program, log, build)
-    }
-
-    fn start_with(
-        user: &[&str],
+    /// The same as another user, when this process is root. A program that changes its own user would outlive us.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start_as(
+        user: Option<User>,
         name: &str,
         program: &Path,
         log: &Path,
@@ -40,7 +50,14 @@ impl Process {
     ) -> Self {
         let out = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new("setpriv");
-        command.args(user).args(["--pdeathsig", "KILL", "--"]).arg(program);
+        if let Some(user) = user.filter(|_| rustix::process::geteuid().is_root()) {
+            command.args(["--reuid", &user.uid.to_string(), "--regid", &user.gid.to_string()]);
+            match user.group {
+                Some(group) => command.args(["--groups", &group.to_string()]),
+                None => command.arg("--clear-groups"),
+            };
+        }
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         build(&mut command);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));

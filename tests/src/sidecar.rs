@@ -1,10 +1,12 @@
 //! A real sidecar process.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::process::Process;
+use crate::process::{Process, User};
 use crate::{Client, Memcached, Tomcat, binaries, eventually, ports};
 
 /// 32 bytes in base64, for tests only.
@@ -16,6 +18,7 @@ pub struct Builder {
     contexts: Vec<(String, PathBuf)>,
     nodes: Vec<(String, u16)>,
     settings: Vec<(String, String)>,
+    user: Option<User>,
 }
 
 /// A running sidecar.
@@ -23,6 +26,7 @@ pub struct Sidecar {
     process: Process,
     port: u16,
     admin: u16,
+    user: Option<User>,
     directory: tempfile::TempDir,
 }
 
@@ -34,6 +38,7 @@ impl Sidecar {
             contexts: tomcat.contexts.clone(),
             nodes: Vec::new(),
             settings: Vec::new(),
+            user: None,
         }
     }
 
@@ -60,7 +65,7 @@ impl Sidecar {
     /// Kills it if it runs and starts it again with the same configuration.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(&self.directory);
+        self.process = launch(&self.directory, self.user);
         self.await_ready();
     }
 
@@ -125,18 +130,43 @@ impl Builder {
         self
     }
 
+    /// Whom it runs as.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
     /// When it is not.
     pub fn start(self) -> Sidecar {
+        let mut sidecar = self.launch();
+        sidecar.await_ready();
+        sidecar
+    }
+
+    /// Starts it where it must refuse to run.
+    ///
+    /// # Panics
+    /// When it runs.
+    pub fn refusal(self) -> String {
+        let mut sidecar = self.launch();
+        eventually("the sidecar has ended", || sidecar.process.exit_code().is_some());
+        assert_ne!(sidecar.process.exit_code(), Some(0), "{}", sidecar.log());
+        sidecar.log()
+    }
+
+    fn launch(self) -> Sidecar {
         let (port, admin) = (ports::free(), ports::free());
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("sidecar.toml"), self.config(port, admin)).unwrap();
-        let process = launch(&directory);
-        let mut sidecar = Sidecar { process, port, admin, directory };
-        sidecar.await_ready();
-        sidecar
+        if self.user.is_some() {
+            std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        }
+        let process = launch(&directory, self.user);
+        Sidecar { process, port, admin, user: self.user, directory }
     }
 
     fn config(&self, port: u16, admin: u16) -> String {
@@ -179,9 +209,9 @@ impl Builder {
     }
 }
 
-fn launch(directory: &tempfile::TempDir) -> Process {
+fn launch(directory: &tempfile::TempDir, user: Option<User>) -> Process {
     let log = directory.path().join("log");
-    Process::start("sidecar", &binaries::binary("sidecar"), &log, |command| {
+    Process::start_as(user, "sidecar", &binaries::binary("sidecar"), &log, |command| {
         command.arg("--config").arg(directory.path().join("sidecar.toml"));
     })
 }

@@ -1,10 +1,10 @@
 //! A real, stock Tomcat with the set-up that users are told to make.
 
 use std::net::TcpStream;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::process::Process;
+use crate::process::{Process, User};
 use crate::{TomcatVersion, eventually, needs, ports, webapp};
 
 /// What to deploy where.
@@ -19,7 +19,7 @@ pub struct Builder {
     version: TomcatVersion,
     contexts: Vec<Deployed>,
     address: String,
-    umask: String,
+    user: Option<User>,
 }
 
 /// A running Tomcat.
@@ -27,7 +27,7 @@ pub struct Tomcat {
     process: Process,
     version: TomcatVersion,
     port: u16,
-    umask: String,
+    user: Option<User>,
     base: tempfile::TempDir,
     /// Path and store directory of each context.
     pub contexts: Vec<(String, PathBuf)>,
@@ -36,7 +36,7 @@ pub struct Tomcat {
 impl Tomcat {
     /// A Tomcat of this version without a context yet.
     pub fn version(version: TomcatVersion) -> Builder {
-        Builder { version, contexts: Vec::new(), address: "127.0.0.1".into(), umask: "0027".into() }
+        Builder { version, contexts: Vec::new(), address: "127.0.0.1".into(), user: None }
     }
 
     /// The connector's port on 127.0.0.1.
@@ -62,7 +62,7 @@ impl Tomcat {
     /// Kills it if it runs and starts it again on the same port.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(self.version, self.port, &self.umask, self.base.path());
+        self.process = launch(self.version, self.port, self.user, self.base.path());
         self.await_ready();
     }
 
@@ -100,10 +100,10 @@ impl Builder {
         self
     }
 
-    /// The JVM's umask; catalina.sh sets 0027.
+    /// Whom it runs as. The store directories are left as they are, and not made.
     #[must_use]
-    pub fn umask(mut self, umask: &str) -> Self {
-        self.umask = umask.to_owned();
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
         self
     }
 
@@ -129,7 +129,7 @@ impl Builder {
         for directory in ["conf", "logs", "temp", "work", "webapps"] {
             std::fs::create_dir(base.path().join(directory)).unwrap();
         }
-        for deployed in &self.contexts {
+        for deployed in self.contexts.iter().filter(|_| self.user.is_none()) {
             let _ = std::fs::DirBuilder::new().recursive(true).mode(0o770).create(&deployed.store);
         }
         let home = self.version.home().unwrap();
@@ -141,9 +141,12 @@ impl Builder {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let hosts = format!("{} {}\n127.0.0.1 localhost\n", self.address, host.trim());
         std::fs::write(base.path().join("hosts"), hosts).unwrap();
-        let process = launch(self.version, port, &self.umask, base.path());
+        if let Some(user) = self.user {
+            give(base.path(), user);
+        }
+        let process = launch(self.version, port, self.user, base.path());
         let contexts = self.contexts.into_iter().map(|deployed| (deployed.path, deployed.store)).collect();
-        Tomcat { process, version: self.version, port, umask: self.umask, base, contexts }
+        Tomcat { process, version: self.version, port, user: self.user, base, contexts }
     }
 
     /// The file that users are told to take over, with our port, our contexts, and users to log in.
@@ -185,27 +188,41 @@ const CONNECTOR: &str = r#"maxThreads="60" maxPostSize="-1" maxSwallowSize="-1""
 const REALM: &str = r#"<Realm className="org.apache.catalina.realm.MemoryRealm"/>"#;
 const USERS: &str = r#"<tomcat-users><user username="alice" password="secret" roles="user"/></tomcat-users>"#;
 
-fn launch(version: TomcatVersion, port: u16, umask: &str, base: &Path) -> Process {
+/// Hands a directory over.
+fn give(path: &Path, user: User) {
+    chown(path, Some(user.uid), Some(user.gid)).unwrap();
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
+        give(&entry.unwrap().path(), user);
+    }
+}
+
+fn launch(version: TomcatVersion, port: u16, user: Option<User>, base: &Path) -> Process {
     let home = version.home().unwrap();
     let jar = |name: &str| home.join("bin").join(name).display().to_string();
     let java = needs::find("java").expect("java");
     let log = base.join("logs/out");
     // A restart must not find the line of the run before.
     let _ = std::fs::remove_file(&log);
-    // The shell only sets the umask and becomes the JVM.
-    let script = format!("umask {umask}; exec \"$0\" \"$@\"");
-    Process::start(&format!("Tomcat {} on {port}", version.name()), Path::new("/bin/sh"), &log, |command| {
-        command
-            .args(["-c", &script])
-            .arg(java)
-            .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
-            .arg("-Djava.security.egd=file:/dev/./urandom")
-            .arg("-Dtomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar")
-            .arg(format!("-Djdk.net.hosts.file={}", base.join("hosts").display()))
-            .arg(format!("-Dcatalina.home={}", home.display()))
-            .arg(format!("-Dcatalina.base={}", base.display()))
-            .arg(format!("-Djava.io.tmpdir={}", base.join("temp").display()))
-            .args(["-cp", &format!("{}:{}", jar("bootstrap.jar"), jar("tomcat-juli.jar"))])
-            .args(["org.apache.catalina.startup.Bootstrap", "start"]);
-    })
+    // The shell only sets the umask, as catalina.sh does, and becomes the JVM.
+    let script = "umask 0027; exec \"$0\" \"$@\"";
+    Process::start_as(
+        user,
+        &format!("Tomcat {} on {port}", version.name()),
+        Path::new("/bin/sh"),
+        &log,
+        |command| {
+            command
+                .args(["-c", script])
+                .arg(java)
+                .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+                .arg("-Djava.security.egd=file:/dev/./urandom")
+                .arg("-Dtomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar")
+                .arg(format!("-Djdk.net.hosts.file={}", base.join("hosts").display()))
+                .arg(format!("-Dcatalina.home={}", home.display()))
+                .arg(format!("-Dcatalina.base={}", base.display()))
+                .arg(format!("-Djava.io.tmpdir={}", base.join("temp").display()))
+                .args(["-cp", &format!("{}:{}", jar("bootstrap.jar"), jar("tomcat-juli.jar"))])
+                .args(["org.apache.catalina.startup.Bootstrap", "start"]);
+        },
+    )
 }
