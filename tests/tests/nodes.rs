@@ -1,5 +1,8 @@
 //! Several memcached nodes: where sessions are, and what happens when a node is away.
 
+// Helpers outside a #[test] function are tests too.
+#![allow(clippy::unwrap_used)]
+
 use std::net::{Ipv6Addr, TcpListener};
 use std::time::Instant;
 
