@@ -15,6 +15,7 @@ pub mod memcached;
 pub mod metrics;
 pub mod probe;
 pub mod proxy;
+mod random;
 pub mod record;
 pub mod run;
 pub mod sweeper;

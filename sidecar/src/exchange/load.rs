@@ -1,17 +1,16 @@
 //! Before the request: find the session that a client presents, lock it, and place its file.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::RngExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Core, Exchange, Held, Locking, unix_millis, unix_time};
 use crate::cache::{Session, Version};
 use crate::file::SessionFile;
 use crate::id::{Presented, SessionId};
 use crate::lock::Lock;
+use crate::lock::backoff::Backoff;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
 use crate::record::{Ended, Payload, RecordKey, Stored};
@@ -19,9 +18,6 @@ use crate::turn::Turn;
 
 /// How many different ids of one request are looked up (R4).
 pub const CANDIDATES: usize = 3;
-/// Waits for a lock: from the first, doubled, to the last; the half of each is random.
-const BACKOFF_FIRST: Duration = Duration::from_millis(1);
-const BACKOFF_LAST: Duration = Duration::from_millis(50);
 /// How long a tombstone that says "id changed" keeps other requests of the old id from setting a cookie:
 /// longer than a browser's parallel requests last (R21).
 const ID_CHANGE_IS_YOUNG: u32 = 60;
@@ -46,18 +42,18 @@ pub enum Refusal {
     Tomcat,
 }
 
-enum Lookup {
+pub(super) enum Lookup {
     Found(Box<Found>),
     Ended { young_id_change: bool },
     Absent,
 }
 
-struct Found {
-    key: RecordKey,
-    session: Arc<Session>,
+pub(super) struct Found {
+    pub(super) key: RecordKey,
+    pub(super) session: Arc<Session>,
     /// Seconds since the session's last request; `None` if it never ends.
     idle: Option<u32>,
-    lock: Option<Lock>,
+    pub(super) lock: Option<Lock>,
     turn: Turn,
 }
 
@@ -143,7 +139,11 @@ impl Exchange {
 }
 
 impl Core {
-    async fn look_up(self: Arc<Self>, context: usize, presented: &Presented) -> Result<Lookup, Refusal> {
+    pub(super) async fn look_up(
+        self: Arc<Self>,
+        context: usize,
+        presented: &Presented,
+    ) -> Result<Lookup, Refusal> {
         let identity_context = &self.context(context).path;
         let key = self.farm.key(identity_context, &presented.id);
         let deadline = Instant::now() + self.settings.lock_timeout;
@@ -200,7 +200,9 @@ impl Core {
             return Ok((None, read));
         }
         let mut value = cached.is_none();
-        let mut pause = BACKOFF_FIRST;
+        let mut backoff = Backoff::new(deadline.saturating_duration_since(Instant::now()));
+        let mut began = Instant::now();
+        let mut waits = false;
         loop {
             let lock = self.locks.prepare(key, node);
             let add = lock.add().ok_or(Refusal::Store)?;
@@ -211,17 +213,16 @@ impl Core {
             }
             // Not won: what was read counts for nothing.
             lock.forget();
-            if value || pause == BACKOFF_FIRST {
+            if !std::mem::replace(&mut waits, true) {
                 self.metrics.lock_waits.add();
             }
             value = false;
-            if Instant::now() + pause >= deadline {
+            let Some(pause) = backoff.next(began.elapsed(), crate::random::unit()) else {
                 self.metrics.lock_timeouts.add();
                 return Err(Refusal::Busy);
-            }
-            let jitter = rand::rng().random_range(0.5..1.0);
-            sleep(pause.mul_f64(jitter)).await;
-            pause = (pause * 2).min(BACKOFF_LAST);
+            };
+            began = Instant::now();
+            sleep(pause).await;
         }
     }
 

@@ -3,8 +3,11 @@
 //! [`load`] brings the session and places its file; the request is forwarded; [`settle`] watches what Tomcat
 //! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
 
+pub mod fence;
 pub mod load;
 pub mod settle;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod watch;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::RngExt;
 
-use super::{Core, Locking, unix_time};
+use super::fence::{self, Next};
+use super::{Core, unix_time};
 use crate::cache::{Session, Version};
 use crate::file::SessionFile;
 use crate::id::SessionId;
@@ -150,61 +151,48 @@ impl Core {
         let mut mode = Mode::Cas(old.version.cas);
         loop {
             let only = (mode != Mode::Set).then_some(old.version.incarnation);
-            let result = self.set(target.key, node, flags, value.clone(), ttl, mode, only).await;
-            let answers = match result {
-                Ok(answers) => answers,
-                Err(StoreError::Node(NodeError::Refused(text))) => {
-                    self.put_back(target, old).await;
-                    return Err(NodeError::Refused(text).into());
+            let mut result = self.set(target.key, node, flags, value.clone(), ttl, mode, only).await;
+            let mut next = fence::after(answer(&result), mode, self.settings.locking);
+            if next == Next::Look {
+                result = self.confirm(node, target, &value).await;
+                next = fence::after(answer(&result), mode, self.settings.locking);
+            }
+            match (next, result) {
+                (Next::Stored(cas), Ok(answers)) => {
+                    return Ok(Version { node, incarnation: answers.incarnation, cas, counter });
                 }
-                // What was sent may have been stored: memcached itself knows.
-                Err(StoreError::Node(NodeError::Timeout | NodeError::Unreachable(_))) => {
-                    self.confirm(target, node, &value).await?
-                }
-                Err(StoreError::Node(NodeError::Reborn)) if self.settings.locking == Locking::None => {
-                    mode = Mode::Set;
-                    continue;
-                }
-                Err(StoreError::Node(NodeError::Reborn)) => {
-                    self.metrics.vanished.add();
-                    return Err(StoreError::Conflict);
-                }
-                Err(other) => return Err(other),
-            };
-            match answers.replies.first() {
-                Some(Reply::Stored(cas)) => {
-                    return Ok(Version { node, incarnation: answers.incarnation, cas: *cas, counter });
-                }
-                Some(Reply::Exists | Reply::NotFound)
-                    if self.settings.locking == Locking::None && mode != Mode::Set =>
-                {
+                (Next::Overwrite, _) => {
                     self.metrics.overwritten.add();
                     mode = Mode::Set;
                 }
-                Some(Reply::NotFound) => {
+                (Next::Vanished, _) => {
                     self.metrics.vanished.add();
                     return Err(StoreError::Conflict);
                 }
-                _ => return Err(StoreError::Conflict),
+                (Next::PutBack, Err(error)) => {
+                    self.put_back(target, old).await;
+                    return Err(error.into());
+                }
+                (_, Err(error)) => return Err(error.into()),
+                (_, Ok(_)) => return Err(StoreError::Conflict),
             }
         }
     }
 
-    /// Whether the record that is there is the one whose store got no answer.
+    /// The answer to a store that got none: stored, if the record that is there is this one.
     async fn confirm(
         &self,
-        target: &Target<'_>,
         node: NodeIndex,
+        target: &Target<'_>,
         value: &Bytes,
-    ) -> Result<Answers, StoreError> {
+    ) -> Result<Answers, NodeError> {
         let get = Command::Get { key: target.key.record(), value: true };
-        let mut answers = self.nodes.run(node, &[get]).await?;
-        match answers.replies.pop() {
+        let answers = self.nodes.run(node, &[get]).await?;
+        match answers.replies.first() {
             Some(Reply::Hit(item)) if item.value.as_ref() == Some(value) => {
-                answers.replies.push(Reply::Stored(item.cas));
-                Ok(answers)
+                Ok(Answers { replies: vec![Reply::Stored(item.cas)], ..answers })
             }
-            _ => Err(StoreError::Node(NodeError::Timeout)),
+            _ => Err(NodeError::Timeout),
         }
     }
 
@@ -217,7 +205,10 @@ impl Core {
         };
         let node = old.version.node;
         let result = match self.sealed(target, node, old.version.counter, old.ttl, stored) {
-            Ok((flags, value)) => self.set(target.key, node, flags, value, old.ttl, Mode::Add, None).await,
+            Ok((flags, value)) => {
+                let mode = Mode::Add;
+                self.set(target.key, node, flags, value, old.ttl, mode, None).await.map_err(StoreError::from)
+            }
             Err(error) => Err(error),
         };
         self.cache.remove(target.key).await;
@@ -256,9 +247,9 @@ impl Core {
         ttl: Ttl,
         mode: Mode,
         only: Option<Incarnation>,
-    ) -> Result<Answers, StoreError> {
+    ) -> Result<Answers, NodeError> {
         let set = Command::Set { key: key.record(), value, flags, ttl: ttl.on_the_wire(unix_time()), mode };
-        Ok(self.nodes.run_in(node, &[set], only).await?)
+        self.nodes.run_in(node, &[set], only).await
     }
 
     /// Client flags and value.
@@ -280,4 +271,9 @@ impl Core {
         }
         Ok((counter as u32, value.into()))
     }
+}
+
+/// The answer to a batch of one.
+fn answer(result: &Result<Answers, NodeError>) -> Result<&Reply, &NodeError> {
+    result.as_ref().map(|answers| answers.replies.first().unwrap_or(&Reply::Miss))
 }

@@ -2,6 +2,7 @@
 //! of which nodes are up.
 
 pub mod connection;
+pub mod health;
 pub mod node;
 pub mod nodes;
 pub mod pool;

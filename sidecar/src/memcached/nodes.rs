@@ -1,19 +1,12 @@
-//! The configured nodes in their order, and which of them are up.
-//!
-//! Only refused, reset and timed-out connections make a node down; an error answer never does, or one user's
-//! huge session would take a node from everybody (R23). A timeout is confirmed on a fresh connection first.
+//! The configured nodes in their order, and which of them are used ([`health`](super::health) decides that).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::health::{Event, Health};
 use super::node::{Answers, Command, Incarnation, Node, NodeError};
 use crate::id::NodeName;
 use crate::metrics::Metrics;
-
-/// Between two probes of a node that is down: doubled from the first to the last.
-const PROBE_FIRST: Duration = Duration::from_millis(100);
-const PROBE_LAST: Duration = Duration::from_secs(5);
 
 /// Index of a node in configuration order.
 pub type NodeIndex = usize;
@@ -30,14 +23,14 @@ struct Inner {
 struct Entry {
     name: NodeName,
     node: Box<dyn Node>,
-    up: AtomicBool,
+    health: Mutex<Health>,
 }
 
 impl Nodes {
     /// In configuration order, which must be the same on every sidecar.
     pub fn new(nodes: Vec<(NodeName, Box<dyn Node>)>, metrics: Arc<Metrics>) -> Self {
         let entries =
-            nodes.into_iter().map(|(name, node)| Entry { name, node, up: AtomicBool::new(true) }).collect();
+            nodes.into_iter().map(|(name, node)| Entry { name, node, health: Mutex::default() }).collect();
         Self(Arc::new(Inner { entries, metrics }))
     }
 
@@ -69,7 +62,7 @@ impl Nodes {
 
     /// Whether a node is believed to be up.
     pub fn is_up(&self, index: NodeIndex) -> bool {
-        self.0.entries[index].up.load(Ordering::Relaxed)
+        self.health(index).is_used()
     }
 
     /// The largest item that a node takes, in bytes; zero while unknown.
@@ -102,8 +95,8 @@ impl Nodes {
         match &result {
             Ok(_)
             | Err(NodeError::Down | NodeError::Reborn | NodeError::Refused(_) | NodeError::Protocol(_)) => {}
-            Err(NodeError::Unreachable(_)) => self.mark_down(index),
-            Err(NodeError::Timeout) => self.confirm(index),
+            Err(NodeError::Unreachable(_)) => self.tell(index, Event::Cut),
+            Err(NodeError::Timeout) => self.tell(index, Event::TimedOut),
         }
         if let Err(error) = &result {
             self.0.metrics.node_errors.add();
@@ -112,36 +105,36 @@ impl Nodes {
         result
     }
 
-    fn mark_down(&self, index: NodeIndex) {
-        if self.0.entries[index].up.swap(false, Ordering::Relaxed) {
-            log::warn!("memcached node {} is down", self.name(index));
+    fn tell(&self, index: NodeIndex, event: Event) {
+        let (before, (after, probe)) = {
+            let mut health = self.health(index);
+            let before = *health;
+            let next = before.on(event);
+            *health = next.0;
+            (before, next)
+        };
+        match (before.is_used(), after.is_used()) {
+            (true, false) => log::warn!("memcached node {} is down", self.name(index)),
+            (false, true) => log::info!("memcached node {} is up", self.name(index)),
+            _ => {}
+        }
+        if let Some(pause) = probe {
             let nodes = self.clone();
-            tokio::spawn(async move { nodes.bring_back(index).await });
+            tokio::spawn(async move { nodes.probe(index, pause).await });
         }
     }
 
-    /// After a timeout one probe on a fresh connection decides.
-    fn confirm(&self, index: NodeIndex) {
-        let nodes = self.clone();
-        tokio::spawn(async move {
-            if let Err(NodeError::Timeout | NodeError::Unreachable(_)) =
-                nodes.0.entries[index].node.probe().await
-            {
-                nodes.mark_down(index);
-            }
-        });
+    /// Any answer is one: only a node that can't be reached is down.
+    async fn probe(&self, index: NodeIndex, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        let failed = matches!(
+            self.0.entries[index].node.probe().await,
+            Err(NodeError::Timeout | NodeError::Unreachable(_))
+        );
+        self.tell(index, if failed { Event::ProbeFailed } else { Event::ProbeAnswered });
     }
 
-    async fn bring_back(&self, index: NodeIndex) {
-        let mut pause = PROBE_FIRST;
-        loop {
-            tokio::time::sleep(pause).await;
-            if self.0.entries[index].node.probe().await.is_ok() {
-                self.0.entries[index].up.store(true, Ordering::Relaxed);
-                log::info!("memcached node {} is up", self.name(index));
-                return;
-            }
-            pause = (pause * 2).min(PROBE_LAST);
-        }
+    fn health(&self, index: NodeIndex) -> std::sync::MutexGuard<'_, Health> {
+        self.0.entries[index].health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

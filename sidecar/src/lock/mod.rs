@@ -3,31 +3,32 @@
 //! It is renewed while the request runs and deleted only by its owner, by the item's cas (R6). A lock that
 //! ended all the same (this process was stopped for longer than its TTL) is harmless: every store is a fence.
 
-use std::collections::HashMap;
+pub mod backoff;
+pub mod tenure;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngExt;
+use tokio::time::Instant;
 
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Command, Mode, Nodes, Reply};
 use crate::metrics::Metrics;
 use crate::record::RecordKey;
+use tenure::{LOCK_TTL, Next, RENEW_AFTER, Tenure};
 
-/// Seconds. memcached's clock is coarse: a TTL of 1 can be over after 0.1 s (measured), so at least 3.
-pub const LOCK_TTL: u32 = 5;
-/// How old a lock may get before it is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(1);
-/// How often that is looked at.
+/// How often it is looked at which locks are due.
 const RENEW_STEP: Duration = Duration::from_millis(250);
 
 /// All locks that this sidecar holds.
 pub struct Locks {
     nodes: Nodes,
     metrics: Arc<Metrics>,
-    held: Mutex<HashMap<u64, Arc<State>>>,
+    held: Mutex<BTreeMap<u64, Arc<State>>>,
     next: AtomicU64,
 }
 
@@ -35,9 +36,8 @@ struct State {
     node: NodeIndex,
     key: String,
     token: Bytes,
-    /// `None`: whether the lock was won is not known. The mutex is held during a renewal, so that a release
-    /// uses the cas that the renewal left.
-    cas: tokio::sync::Mutex<Option<u64>>,
+    /// The mutex is held during a renewal, so that a release uses the cas that the renewal left.
+    tenure: tokio::sync::Mutex<Tenure>,
     renewed: Mutex<Instant>,
     /// The record with its TTL: kept alive together with the lock, for sessions shorter than their request.
     record: Mutex<Option<(String, u32)>>,
@@ -65,7 +65,7 @@ impl Locks {
             node,
             key: key.lock(),
             token: Bytes::copy_from_slice(&token),
-            cas: tokio::sync::Mutex::new(None),
+            tenure: tokio::sync::Mutex::default(),
             renewed: Mutex::new(Instant::now()),
             record: Mutex::new(None),
         };
@@ -92,36 +92,38 @@ impl Locks {
     }
 
     async fn renew_one(&self, state: &State) {
-        let mut cas = state.cas.lock().await;
-        let Some(current) = *cas else { return };
+        let mut tenure = state.tenure.lock().await;
+        let age = guard(&state.renewed).elapsed();
+        if tenure.renew(age) == Next::Find {
+            *tenure = self.find(state).await;
+        }
+        let Next::Under(cas) = tenure.renew(age) else { return };
         *guard(&state.renewed) = Instant::now();
-        let mut batch = vec![state.add(Mode::Cas(current))];
+        let mut batch = vec![state.set(Mode::Cas(cas))];
         if let Some((key, ttl)) = guard(&state.record).clone() {
             batch.push(Command::Touch { key, ttl });
         }
-        match self.nodes.run(state.node, &batch).await.map(|answers| answers.replies.into_iter().next()) {
-            Ok(Some(Reply::Stored(new))) => *cas = Some(new),
-            Ok(_) => {
-                self.metrics.locks_lost.add();
-                log::warn!("A session's lock was lost; its store will be refused if the session has changed");
-                *cas = None;
-            }
-            // The node may be back before the TTL is over: the next round tries again.
-            Err(_) => {}
+        let answers = self.nodes.run(state.node, &batch).await;
+        *tenure = Tenure::stored(answers.as_ref().ok().and_then(|answers| answers.replies.first()));
+        if *tenure == Tenure::Lost {
+            self.metrics.locks_lost.add();
+            log::warn!("A session's lock was lost; its store will be refused if the session has changed");
         }
     }
 
     /// Deletes the lock, after `first` in the same round trip. The reply to `first`; `None` if the node failed.
     async fn release(&self, state: &State, first: Option<Command>) -> Option<Reply> {
-        let mut cas = state.cas.lock().await;
-        let known = match *cas {
-            Some(cas) => Some(cas),
-            None => self.find_own(state).await,
+        let mut tenure = state.tenure.lock().await;
+        if tenure.release() == Next::Find {
+            *tenure = self.find(state).await;
+        }
+        let delete = match tenure.release() {
+            Next::Under(cas) => Some(Command::Delete { key: state.key.clone(), cas }),
+            _ => None,
         };
-        let delete = known.map(|cas| Command::Delete { key: state.key.clone(), cas });
+        *tenure = Tenure::Lost;
         let asked = first.is_some();
         let batch: Vec<_> = first.into_iter().chain(delete).collect();
-        *cas = None;
         if batch.is_empty() {
             return None;
         }
@@ -129,18 +131,15 @@ impl Locks {
         answers.replies.into_iter().next().filter(|_| asked)
     }
 
-    /// The cas of the lock if it holds our token after all: the answer to the add was lost.
-    async fn find_own(&self, state: &State) -> Option<u64> {
+    async fn find(&self, state: &State) -> Tenure {
         let get = Command::Get { key: state.key.clone(), value: true };
-        match self.nodes.run(state.node, &[get]).await.ok()?.replies.pop()? {
-            Reply::Hit(item) if item.value.as_ref() == Some(&state.token) => Some(item.cas),
-            _ => None,
-        }
+        let answers = self.nodes.run(state.node, &[get]).await;
+        Tenure::found(answers.as_ref().ok().and_then(|answers| answers.replies.first()), &state.token)
     }
 }
 
 impl State {
-    fn add(&self, mode: Mode) -> Command {
+    fn set(&self, mode: Mode) -> Command {
         Command::Set { key: self.key.clone(), value: self.token.clone(), flags: 0, ttl: LOCK_TTL, mode }
     }
 }
@@ -148,13 +147,17 @@ impl State {
 impl Lock {
     /// The command that takes the lock.
     pub fn add(&self) -> Option<Command> {
-        self.state.as_ref().map(|state| state.add(Mode::Add))
+        self.state.as_ref().map(|state| state.set(Mode::Add))
     }
 
     /// Whether the reply to [`add`](Self::add) says that it is ours. From now on it is renewed.
     pub async fn won(&self, reply: &Reply) -> bool {
-        let (Reply::Stored(cas), Some(state)) = (reply, &self.state) else { return false };
-        *state.cas.lock().await = Some(*cas);
+        let Some(state) = &self.state else { return false };
+        let tenure = Tenure::stored(Some(reply));
+        if tenure == Tenure::Lost {
+            return false;
+        }
+        *state.tenure.lock().await = tenure;
         *guard(&state.renewed) = Instant::now();
         guard(&self.locks.held).insert(self.id, state.clone());
         true
