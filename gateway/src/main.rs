@@ -8,9 +8,6 @@ use gateway::run;
 use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
 #[command(version)]

@@ -11,9 +11,6 @@ use satchel_common::logging;
 use sidecar::config::Config;
 use sidecar::run;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
 #[command(version)]

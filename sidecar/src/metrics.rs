@@ -83,6 +83,8 @@ metrics! {
     too_large,
     /// Files of requests that had been given up.
     foreign_files,
+    /// New sessions that Tomcat saved long after the response that told of them.
+    late_sessions,
     /// Session files that belonged to no request and were removed.
     swept_files,
     /// Records that were refused because they were forged, damaged or sealed with an unknown key.

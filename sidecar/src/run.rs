@@ -17,6 +17,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::context::Contexts;
 use crate::exchange::Core;
+use crate::exchange::late::Late;
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
 use crate::memcached::{Node, Nodes, Pool};
@@ -134,6 +135,7 @@ fn core(config: &Config) -> Result<Core, StartError> {
         tomcat: Tomcat { address: config.tomcat.address.clone() },
         settings: config.settings.clone(),
         suspects: Mutex::new(suspects),
+        late: Late::default(),
     })
 }
 

@@ -87,26 +87,6 @@ fn r02_a_rewritten_location_has_the_suffix() {
 }
 
 #[test]
-fn without_locks_the_last_writer_wins_and_is_counted() {
-    let farm = Farm::builder().set("session.locking", "\"none\"").start();
-    let mut user = farm.client();
-    assert_eq!(user.get("/kind/small").number("n"), Some(1));
-    for n in 2..10 {
-        assert_eq!(user.get("/kind/small").number("n"), Some(n));
-    }
-    let ran = farm.counted("runs");
-    let mut slow = user.at(farm.sidecars[0].port());
-    let slow = thread::spawn(move || slow.get("/kind/small?ms=1000&late=1"));
-    eventually("the slow page runs", || farm.counted("runs") > ran);
-    let mut fast = user.at(farm.sidecars[1].port());
-    assert_eq!(fast.get("/kind/small").number("n"), Some(10));
-    assert_eq!(slow.join().unwrap().number("n"), Some(10));
-    assert_eq!(user.get("/kind/small?read=1").number("n"), Some(10));
-    assert_eq!(farm.metric("overwritten"), 1);
-    assert!(farm.nodes[0].locks().is_empty());
-}
-
-#[test]
 fn with_a_visible_suffix_the_application_sees_it() {
     let farm = Farm::builder().nodes(2).set("session.node_suffix", "\"visible\"").start();
     let mut user = farm.client();

@@ -1,7 +1,7 @@
 //! Every kind of response that a session can be saved before, during or after: each request reads what the
 //! one before wrote, on the other Tomcat. Counted by the application as well as by the client.
 
-use satchel_tests::{Farm, TomcatVersion};
+use satchel_tests::{Farm, TomcatVersion, eventually};
 
 /// Kind, and whether its late phase can write.
 const KINDS: [(&str, bool); 14] = [
@@ -147,6 +147,18 @@ fn kinds_in_place(version: TomcatVersion) {
 fn r10_tomcats_that_write_in_place() {
     kinds_in_place(TomcatVersion::V9_0InPlace);
     kinds_in_place(TomcatVersion::V10_1InPlace);
+}
+
+#[test]
+fn r14_a_new_session_that_is_saved_long_after_its_response_is_stored() {
+    let farm = Farm::start();
+    let mut user = farm.client();
+    // The response is complete at once; Tomcat goes on for longer than its exchange waits.
+    assert_eq!(user.get("/kind/closed?ms=33000").status, 200);
+    eventually("the session is stored", || farm.metric("late_sessions") == 1);
+    assert_eq!(user.get("/kind/small").number("n"), Some(2));
+    assert_eq!(farm.metric("swept_files"), 0);
+    farm.await_quiet();
 }
 
 #[test]

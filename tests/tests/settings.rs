@@ -170,3 +170,16 @@ fn r16_what_never_reached_tomcat_is_sent_to_another_server() {
     assert_eq!(stranger.get("/kind/small").status, 503);
     farm.await_quiet();
 }
+
+#[test]
+fn r16_the_application_can_not_have_a_request_sent_twice() {
+    let farm = Farm::start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    for mut client in [user, farm.client()] {
+        let ran = farm.counted("/unsent");
+        let response = client.post("/unsent", "a=b");
+        assert_eq!((response.status, response.text().trim()), (503, "it has run"));
+        assert_eq!(farm.counted("/unsent"), ran + 1);
+    }
+}

@@ -83,6 +83,11 @@ public class Tools extends HttpServlet {
                 }
                 response.getWriter().print(Common.describe(request, request.getSession(false)));
                 return;
+            case "/unsent":
+                response.setHeader("X-Satchel-Unsent", "1");
+                response.setStatus(503);
+                response.getWriter().print("it has run\n");
+                return;
             case "/stats": {
                 AtomicLong count = Common.COUNTS.get(request.getParameter("key"));
                 response.getWriter().print("count=" + (count == null ? 0 : count.get()) + "\n");

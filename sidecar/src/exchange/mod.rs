@@ -4,6 +4,7 @@
 //! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
 
 pub mod fence;
+pub mod late;
 pub mod load;
 pub mod settle;
 #[cfg(test)]
@@ -91,6 +92,8 @@ pub struct Core {
     pub settings: Settings,
     /// Ids whose files were found at the start: Tomcat may still run a request of theirs (R12).
     pub suspects: Mutex<HashSet<(usize, String)>>,
+    /// Ids that clients were told of and whose sessions have not come (R14).
+    pub late: late::Late,
 }
 
 /// A session that was placed for Tomcat.

@@ -2,6 +2,7 @@
 //!
 //! Runs as a task of its own: neither a client that leaves nor a response that is released early ends it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::store::{StoreError, Target};
 use super::watch::{ALIVE_WITHIN, PROBE_AFTER, Probed, Progress, Step, Verdict, next};
-use super::{Exchange, Held, Locking};
+use super::{Core, Exchange, Held, Locking};
 use crate::file::SessionFile;
 use crate::id::SessionId;
 use crate::lock::Lock;
@@ -23,8 +24,8 @@ const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_LAST: Duration = Duration::from_millis(100);
 /// Between two probes that Tomcat did not answer.
 const PROBE_AGAIN: Duration = Duration::from_millis(100);
-/// How long after the end of its response a new session's file may come, when no probe can tell (a request
-/// that presented no id).
+/// How long after the end of its response a new session's file is waited for, when no probe can tell (a request
+/// that presented no id). A file that comes later is left to the sweeper.
 const NEW_FILE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A session that the response tells the client of.
@@ -86,6 +87,21 @@ pub async fn settle(
     if let Some(lock) = new_lock {
         lock.release().await;
     }
+}
+
+/// Stores a session whose file came after its exchange had given up waiting for it (R14).
+pub async fn adopt(core: Arc<Core>, context: usize, announced: &Announced) {
+    let exchange = Exchange::new(core, context, String::new(), None);
+    let id = announced.id.as_str();
+    let file = match exchange.directory().take(id) {
+        Ok(Some(bytes)) => exchange.understood(bytes, id),
+        Ok(None) => Err(Failure::NotSaved),
+        Err(error) => Err(Failure::File(error)),
+    };
+    exchange.directory().remove(id);
+    let result = exchange.create(announced, file).await;
+    exchange.core.metrics.late_sessions.add();
+    exchange.finish(result, oneshot::channel().0);
 }
 
 /// What went wrong, for the log and the counters.
@@ -215,7 +231,13 @@ impl Exchange {
                     return (self.understood(bytes, id), lock);
                 }
                 Err(error) => return (Err(Failure::File(error)), lock),
-                Ok(None) if last_look => return (Err(Failure::NotSaved), lock),
+                Ok(None) if last_look => {
+                    if self.told.is_none() {
+                        let time = self.core.settings.limits.max_request_time;
+                        self.core.late.remember(self.context, announced, time);
+                    }
+                    return (Err(Failure::NotSaved), lock);
+                }
                 Ok(None) => {}
             }
             if lock.is_none() {

@@ -12,6 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::late::Late;
 use super::load::Lookup;
 use super::store::{StoreError, Target};
 use super::watch::Limits;
@@ -255,6 +256,7 @@ fn sidecar(memory: &Arc<Mutex<Memory>>) -> Sidecar {
             max_session_size: 1 << 20,
         },
         suspects: Mutex::default(),
+        late: Late::default(),
     };
     (Arc::new(core), asleep)
 }

@@ -6,7 +6,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use tokio::time::timeout;
 
-use super::{Ctx, Proxy};
+use super::{Ctx, Proxy, UNSENT};
 use crate::exchange::settle::Announced;
 use crate::exchange::watch::Progress;
 use crate::id::{Presented, SessionId, path_param, set_cookie};
@@ -24,6 +24,8 @@ struct Said {
 impl Proxy {
     /// Settles the exchange, holding the response until the session is stored.
     pub(super) async fn take_session(&self, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        // Only the sidecar's own word counts: the application must not be able to have a request sent twice.
+        response.remove_header(UNSENT);
         let Some(index) = ctx.context else { return self.remove_all_cookies(response) };
         let Some(exchange) = ctx.exchange.as_ref() else { return Ok(()) };
         if exchange.drop_cookie {
