@@ -1,6 +1,7 @@
 //! What both programs share. One concept per file; nothing here knows sessions or balancing.
 
 pub mod address;
+pub mod answer;
 pub mod cli;
 pub mod config;
 pub mod logging;

@@ -34,11 +34,14 @@ fn may_change_users() -> bool {
     root
 }
 
-/// Below it other users can reach their directories.
-fn base() -> tempfile::TempDir {
+/// A Tomcat of `user` and its store directory.
+fn tomcat(user: User, mode: u32) -> (tempfile::TempDir, Tomcat) {
     let base = tempfile::tempdir_in("/dev/shm").unwrap();
     fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
-    base
+    let store = base.path().join("ROOT");
+    make(&store, mode);
+    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(user).start();
+    (base, tomcat)
 }
 
 #[test]
@@ -46,11 +49,8 @@ fn two_users_share_a_directory_through_its_group() {
     if !may_change_users() {
         return;
     }
-    let base = base();
-    let store = base.path().join("ROOT");
-    make(&store, 0o2770);
+    let (_base, tomcat) = tomcat(TOMCAT, 0o2770);
     let node = Memcached::start();
-    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(TOMCAT).start();
     let sidecar = Sidecar::beside(&tomcat).nodes(&[("n1", &node)]).user(SIDECAR).start();
     let mut user = sidecar.client();
     for n in 1..10 {
@@ -65,20 +65,19 @@ fn files_that_the_sidecar_may_not_read_are_named_with_what_to_do() {
     if !may_change_users() {
         return;
     }
-    let base = base();
-    let store = base.path().join("ROOT");
     // Not set-group-id: what Tomcat writes belongs to Tomcat's own group, which the sidecar is not in.
-    make(&store, 0o770);
+    let (base, tomcat) = tomcat(User { gid: 4799, group: Some(SHARED), ..TOMCAT }, 0o770);
     let node = Memcached::start();
-    let own = User { gid: 4799, group: Some(SHARED), ..TOMCAT };
-    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(own).start();
     let sidecar = Sidecar::beside(&tomcat).nodes(&[("n1", &node)]).user(SIDECAR).start();
     let response = sidecar.client().get("/kind/small");
     assert_eq!(response.status, 503, "{}", response.text());
     let log = sidecar.log();
-    for named in
-        [&store.display().to_string(), "uid 4712, gid 4799", "uid 4713, gid 4713", "run it as Tomcat's user"]
-    {
+    for named in [
+        &base.path().display().to_string(),
+        "uid 4712, gid 4799",
+        "uid 4713, gid 4713",
+        "run it as Tomcat's user",
+    ] {
         assert!(log.contains(named), "{named} in {log}");
     }
     assert!(sidecar.metric("file_errors") >= 1);
@@ -90,13 +89,10 @@ fn a_directory_that_the_sidecar_may_not_use_is_refused_at_the_start() {
     if !may_change_users() {
         return;
     }
-    let base = base();
-    let store = base.path().join("ROOT");
-    make(&store, 0o770);
+    let (base, tomcat) = tomcat(TOMCAT, 0o770);
     let node = Memcached::start();
-    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(TOMCAT).start();
     let refusal = Sidecar::beside(&tomcat).nodes(&[("n1", &node)]).user(NOBODY).refusal();
-    for named in [&store.display().to_string(), "uid 65534", "mode 2770"] {
+    for named in [&base.path().display().to_string(), "uid 65534", "mode 2770"] {
         assert!(refusal.contains(named), "{named} in {refusal}");
     }
 }

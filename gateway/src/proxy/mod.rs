@@ -152,26 +152,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _ctx: &mut Ctx) -> FailToProxy {
-        let status = match (error.etype(), error.esource()) {
-            (ErrorType::HTTPStatus(status), _) => *status,
-            // Nobody could be reached.
-            (
-                ErrorType::ConnectTimedout
-                | ErrorType::ConnectRefused
-                | ErrorType::ConnectError
-                | ErrorType::ConnectNoRoute,
-                ErrorSource::Upstream,
-            ) => 503,
-            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => 504,
-            (_, ErrorSource::Upstream) => 502,
-            (
-                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
-                ErrorSource::Downstream,
-            ) => 0,
-            (ErrorType::ReadTimedout, ErrorSource::Downstream) => 408,
-            (_, ErrorSource::Downstream) => 400,
-            _ => 500,
-        };
+        let status = satchel_common::answer::status(error);
         if status > 0 {
             answer::answer(session, status).await;
         }

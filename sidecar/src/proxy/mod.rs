@@ -213,17 +213,9 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
         let unsent = !ctx.sent;
-        let status = match (error.etype(), error.esource()) {
-            (ErrorType::HTTPStatus(status), _) => *status,
-            (_, ErrorSource::Upstream) if unsent => 503,
-            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => 504,
-            (_, ErrorSource::Upstream) => 502,
-            (
-                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed,
-                ErrorSource::Downstream,
-            ) => 0,
-            (_, ErrorSource::Downstream) => 400,
-            _ => 500,
+        let status = match error.esource() {
+            ErrorSource::Upstream if unsent => 503,
+            _ => satchel_common::answer::status(error),
         };
         if status > 0 {
             if unsent && status == 503 {

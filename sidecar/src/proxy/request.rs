@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use http::header::{COOKIE, EXPECT, HOST};
 use pingora_core::Result;
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use satchel_common::answer::build;
 
 use super::upload::{Taken, take_in};
 use super::{Ctx, Proxy, UNSENT};
@@ -186,28 +186,8 @@ async fn client_gone<T>(session: &mut Session, work: impl Future<Output = T>) ->
 
 /// A short answer of our own.
 pub(super) async fn answer(session: &mut Session, status: u16, unsent: bool) {
-    let text = match status {
-        400 => "The request is malformed.\n",
-        413 => "The request is too large.\n",
-        429 => "Too many requests.\n",
-        502 => "The server did not complete the request.\n",
-        503 => "The service is busy; please try again.\n",
-        504 => "The server took too long.\n",
-        _ => "The request failed.\n",
-    };
-    let Ok(mut header) = ResponseHeader::build(status, Some(5)) else { return };
-    let body = Bytes::from_static(text.as_bytes());
-    let mut set = |name: &'static str, value: String| header.insert_header(name, value).is_ok();
-    let mut good = set("Content-Type", "text/plain".into());
-    good &= set("Content-Length", body.len().to_string());
-    good &= set("Cache-Control", "no-store".into());
-    if matches!(status, 429 | 503) {
-        good &= set("Retry-After", "1".into());
-    }
-    if unsent {
-        good &= set(UNSENT, "1".into());
-    }
-    if !good {
+    let Some((mut header, body)) = build(status) else { return };
+    if unsent && header.insert_header(UNSENT, "1").is_err() {
         return;
     }
     // A body that was not read would be taken for the next request.
