@@ -29,6 +29,11 @@ pub fn build(status: u16) -> Option<(ResponseHeader, Bytes)> {
     Some((header, Bytes::from_static(text.as_bytes())))
 }
 
+/// Whether what was `written` is a final response, or a tunnel: nothing of our own may follow it. After a 100 or 103 it may.
+pub fn is_answered(written: Option<&ResponseHeader>) -> bool {
+    written.is_some_and(|header| !header.status.is_informational() || header.status.as_u16() == 101)
+}
+
 /// The status that tells a client what went wrong; zero when nobody is there to be told.
 pub fn status(error: &Error) -> u16 {
     use ErrorSource::{Downstream, Upstream};
@@ -61,6 +66,13 @@ mod tests {
             assert_eq!(header.headers[CONTENT_LENGTH], body.len().to_string());
             assert_eq!(header.headers.contains_key(RETRY_AFTER), matches!(status, 429 | 503));
         }
+    }
+
+    #[test]
+    fn only_a_final_response_is_one() {
+        let written = |status| is_answered(ResponseHeader::build(status, None).ok().as_ref());
+        assert!(written(200) && written(101) && written(503));
+        assert!(!written(100) && !written(103) && !is_answered(None));
     }
 
     #[test]

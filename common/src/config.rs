@@ -63,11 +63,37 @@ pub fn load<Raw: DeserializeOwned, T>(
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let raw = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
         path: path.to_owned(),
-        message: error.to_string(),
+        message: place(&text, &error),
     })?;
     check(raw).map_err(|Invalid { key, message }| ConfigError::Invalid {
         path: path.to_owned(),
         key,
         message,
     })
+}
+
+/// Line, key and toml's message. Its own text would show the whole line, and a line can hold a secret.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim_end();
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message.to_owned();
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    match line.split_once('=').map(|(key, _)| key.trim()) {
+        Some(key) if !key.contains(['"', '\'', '#']) => format!("line {}, {key}: {message}", number + 1),
+        _ => format!("line {}: {message}", number + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_line_and_does_not_show_it() {
+        let error = toml::from_str::<toml::Table>("a = 1\nkeys = [\"secret\n").unwrap_err();
+        let text = place("a = 1\nkeys = [\"secret\n", &error);
+        assert!(text.starts_with("line 2, keys: ") && !text.contains("secret"), "{text}");
+    }
 }

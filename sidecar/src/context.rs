@@ -14,8 +14,8 @@ pub struct Context {
     pub directory: PathBuf,
     /// The session cookie's name, `JSESSIONID` by default.
     pub cookie_name: String,
-    /// The path parameter that goes with it.
-    pub param_name: String,
+    /// The path parameters that go with it.
+    pub param_names: Vec<String>,
 }
 
 /// All of them.
@@ -53,7 +53,11 @@ impl Contexts {
 /// `//`, `/./` and `/../` resolved. `None` for what Tomcat answers with 400.
 fn normalise(target: &[u8]) -> Option<Vec<u8>> {
     let end = target.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(target.len());
-    let path = &target[..end];
+    let mut path = &target[..end];
+    // "GET http://host/path": Tomcat takes it as it is.
+    if let Some(rest) = path.strip_prefix(b"http://").or_else(|| path.strip_prefix(b"https://")) {
+        path = rest.iter().position(|b| *b == b'/').map_or(b"/".as_slice(), |at| &rest[at..]);
+    }
     if path.first() != Some(&b'/') {
         return None;
     }
@@ -115,7 +119,7 @@ mod tests {
             path: path.into(),
             directory: format!("/dev/shm{path}").into(),
             cookie_name: "JSESSIONID".into(),
-            param_name: "jsessionid".into(),
+            param_names: vec!["jsessionid".into()],
         };
         Contexts::new(vec![context(""), context("/app"), context("/app/admin")])
     }

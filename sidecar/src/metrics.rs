@@ -57,6 +57,8 @@ metrics! {
     sessions_invalidated,
     /// Sessions that went on under another id (login).
     ids_changed,
+    /// Ids that Tomcat gave and that cannot be shared, because of their characters or their length.
+    unshared_ids,
     /// Ids that a client presented and that do not exist.
     unknown_ids,
     /// Requests that were refused because their client presented too many unknown ids.

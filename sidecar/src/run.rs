@@ -125,8 +125,11 @@ fn core(config: &Config) -> Result<Core, StartError> {
     Ok(Core {
         contexts,
         directories,
-        farm: Farm::new(&config.farm, config.index_key),
-        keys: Keys::new(&config.keys, config.settings.max_session_size + 64 * 1024),
+        farm: Farm::new(&config.farm, config.index_key.as_ref().map(|key| key.0)),
+        keys: Keys::new(
+            &config.keys.iter().map(|key| key.0).collect::<Vec<_>>(),
+            config.settings.max_session_size + 64 * 1024,
+        ),
         locks: Locks::new(nodes.clone(), metrics.clone()),
         nodes,
         turns: Arc::default(),
@@ -147,6 +150,6 @@ struct Housekeeping {
 impl BackgroundService for Housekeeping {
     /// Runs on after the shutdown has begun: locks are renewed until the last request has ended.
     async fn start(&self, _shutdown: ShutdownWatch) {
-        tokio::join!(self.core.locks.renew(), sweep(self.core.clone()));
+        tokio::join!(self.core.locks.clone().renew(), sweep(self.core.clone()));
     }
 }

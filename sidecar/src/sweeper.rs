@@ -26,7 +26,7 @@ pub async fn sweep(core: Arc<Core>) {
                     continue;
                 }
             };
-            for name in strangers.intersection(seen) {
+            for name in strangers.intersection(seen).filter(|name| directory.is_whole(name)) {
                 let told = name.strip_suffix(".session").and_then(|id| core.late.take(context, id));
                 if let Some(announced) = told {
                     adopt(core.clone(), context, &announced).await;

@@ -22,7 +22,7 @@ fn assert_old_or_new(farm: &Farm, user: &mut satchel_tests::Client, before: i64)
 
 #[test]
 fn r12_a_sidecar_killed_between_save_and_store_leaves_the_old_or_the_new_state() {
-    let mut farm = Farm::builder().set("memcached.timeout", "\"20s\"").start();
+    let mut farm = Farm::builder().set("memcached.timeout", "\"2s\"").start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
     let mut n = 1;
@@ -190,6 +190,7 @@ fn r12_a_full_store_directory_loses_nothing() {
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
     let response = user.get("/kind/small?big=200000");
     assert_eq!(response.status, 503, "{}", response.text());
+    assert_eq!(response.header("connection"), Some("close"), "the connection that is closed says so");
     assert_eq!(sidecar.metric("save_failed"), 1);
     assert_eq!(user.get("/kind/small").number("n"), Some(2), "the stored session stays");
     eventually("no lock is left", || node.locks().is_empty());

@@ -1,11 +1,11 @@
 //! Sending an answer of the gateway's own.
 
 use pingora_proxy::Session;
-use satchel_common::answer::build;
+use satchel_common::answer::{build, is_answered};
 
 /// Answers and ends the connection: what is left of the request is not read.
 pub(super) async fn answer(session: &mut Session, status: u16) {
-    if session.response_written().is_some() {
+    if is_answered(session.response_written()) {
         return;
     }
     let Some((header, body)) = build(status) else { return };

@@ -8,7 +8,7 @@ use regex::Regex;
 use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
 
-use super::{Config, TomcatConfig, defaults, raw};
+use super::{Config, Secret, TomcatConfig, defaults, raw};
 use crate::context::Context;
 use crate::exchange::watch::Limits;
 use crate::exchange::{Locking, NodeSuffix, Settings};
@@ -65,12 +65,19 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         },
         ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
         unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
-        unknown_ids_per_second: session.unknown_ids_per_second.unwrap_or(defaults::UNKNOWN_IDS_PER_SECOND),
+        unknown_ids_per_second: match session.unknown_ids_per_second {
+            Some(0) => return Err(Invalid::new("session.unknown_ids_per_second", "must be at least 1")),
+            limit => limit.unwrap_or(defaults::UNKNOWN_IDS_PER_SECOND),
+        },
         cache_size: session.cache_size.unwrap_or(defaults::CACHE_SIZE).0,
         nodes: nodes(&file.memcached.nodes)?,
         node_timeout: {
             let timeout = file.memcached.timeout.unwrap_or(defaults::NODE_TIMEOUT).0;
             positive("memcached.timeout", timeout)?;
+            if timeout > defaults::NODE_TIMEOUT_MAX.0 {
+                let most = "must be at most 2s: a session's lock lasts 5s and is renewed through it";
+                return Err(Invalid::new("memcached.timeout", most));
+            }
             timeout
         },
         keys,
@@ -173,8 +180,8 @@ fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
                 "another context uses it too; each needs its own, or their sessions would mix",
             ));
         }
-        let param_name = path_param::name_for(&cookie_name);
-        contexts.push(Context { path, directory: one.directory, cookie_name, param_name });
+        let param_names = path_param::names_for(&cookie_name);
+        contexts.push(Context { path, directory: one.directory, cookie_name, param_names });
     }
     Ok(contexts)
 }
@@ -216,7 +223,7 @@ fn whole_match(key: &str, pattern: Option<String>) -> Result<Option<Regex>, Inva
         .transpose()
 }
 
-type Secrets = (Vec<[u8; 32]>, Option<[u8; 32]>);
+type Secrets = (Vec<Secret>, Option<Secret>);
 
 fn secrets(raw: raw::Record) -> Result<Secrets, Invalid> {
     let keys = raw
@@ -242,10 +249,14 @@ fn secrets(raw: raw::Record) -> Result<Secrets, Invalid> {
     }
 }
 
-fn decode(key: &str, secret: &raw::Secret) -> Result<[u8; 32], Invalid> {
-    STANDARD
-        .decode(&secret.0)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Invalid::new(key, "must be 32 bytes in base64; `sidecar --new-keys` prints some"))
+fn decode(key: &str, secret: &raw::Secret) -> Result<Secret, Invalid> {
+    let bytes: Option<[u8; 32]> = STANDARD.decode(&secret.0).ok().and_then(|bytes| bytes.try_into().ok());
+    match bytes {
+        // The whole world knows those of conf/sidecar.toml.
+        Some(bytes) if bytes.starts_with(b"change me") => {
+            Err(Invalid::new(key, "is the example's; make your own with `sidecar --new-keys`"))
+        }
+        Some(bytes) => Ok(Secret(bytes)),
+        None => Err(Invalid::new(key, "must be 32 bytes in base64; `sidecar --new-keys` prints some")),
+    }
 }

@@ -38,5 +38,7 @@ pub const UNKNOWN_IDS_PER_SECOND: u32 = 100;
 pub const CACHE_SIZE: Size = Size(64 << 20);
 /// msm's `operationTimeout`.
 pub const NODE_TIMEOUT: Time = Time::secs(1);
+/// A lock lives for 5 s: a renewal that takes longer than this comes too late for the next.
+pub const NODE_TIMEOUT_MAX: Time = Time::secs(2);
 /// One farm to a set of memcached nodes is the usual case.
 pub const FARM: &str = "default";

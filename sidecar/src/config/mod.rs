@@ -54,9 +54,19 @@ pub struct Config {
     /// For one exchange with a node.
     pub node_timeout: Duration,
     /// What seals records; empty: encryption is off.
-    pub keys: Vec<[u8; 32]>,
+    pub keys: Vec<Secret>,
     /// What names records.
-    pub index_key: Option<[u8; 32]>,
+    pub index_key: Option<Secret>,
+}
+
+/// A key. It is never printed.
+#[derive(Clone)]
+pub struct Secret(pub [u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// How Tomcat is reached.

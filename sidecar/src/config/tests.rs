@@ -24,7 +24,14 @@ fn minimal() -> String {
 
 #[test]
 fn the_annotated_file_is_valid_and_shows_the_defaults() {
-    let annotated = parse(&annotated()).unwrap();
+    let refused = parse(&annotated()).unwrap_err();
+    assert!(refused.contains("record.keys: key 1") && refused.contains("--new-keys"), "{refused}");
+    let secret = "MzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzM=";
+    let own = annotated()
+        .replace("Y2hhbmdlIG1lIGNoYW5nZSBtZSBjaGFuZ2UgbWUgISE=", secret)
+        .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret);
+    let annotated = parse(&own).unwrap();
+    assert!(!format!("{annotated:?}").contains("51"), "a key is never printed");
     let minimal = parse(&minimal()).unwrap();
     assert_eq!(annotated.threads, minimal.threads);
     assert_eq!(annotated.stop_timeout, minimal.stop_timeout);
@@ -67,6 +74,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("n1:127.0.0.1:11211", "", "memcached.nodes"),
         ("[memcached]", "[memcached]\ntimeout = 5", "units"),
         ("[memcached]", "[memcached]\ntimeout = \"0s\"", "memcached.timeout"),
+        ("[memcached]", "[memcached]\ntimeout = \"3s\"", "at most 2s"),
+        ("[memcached]", "[session]\nunknown_ids_per_second = 0\n[memcached]", "at least 1"),
         ("[memcached]", "[session]\nignore_uri = \"(\"\n[memcached]", "session.ignore_uri"),
         ("[memcached]", "[session]\nlocking = \"some\"\n[memcached]", "all"),
         ("[record]", "[record]\nencryption = \"off\"", "record.encryption"),

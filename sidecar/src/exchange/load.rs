@@ -13,6 +13,7 @@ use crate::lock::Lock;
 use crate::lock::backoff::Backoff;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
+use crate::probe::Answer;
 use crate::record::{Ended, Payload, RecordKey, Stored};
 use crate::turn::Turn;
 
@@ -101,7 +102,7 @@ impl Exchange {
         let claim = self.directory().claim(&tomcat_id);
         let placed = self.directory().place(&tomcat_id, &bytes).map_err(|error| {
             core.metrics.file_errors.add();
-            log::error!("Cannot place {}: {error}", self.directory().file(&tomcat_id).display());
+            log::error!("Cannot place {}: {error}", self.directory().shown(&tomcat_id));
             Refusal::File
         })?;
         core.metrics.sessions_loaded.add();
@@ -124,16 +125,16 @@ impl Exchange {
     /// ended, or its save would pass for this request's (R12).
     async fn wait_for_suspect(&self, tomcat_id: &str) -> Result<(), Refusal> {
         let core = &self.core;
-        if !core.take_suspect(self.context, tomcat_id) {
+        if !core.is_suspect(self.context, tomcat_id) {
             return Ok(());
         }
         let limit = core.settings.lock_timeout;
         match core.tomcat.probe(core.context(self.context), &self.host, tomcat_id, limit).await {
-            crate::probe::Answer::Answered | crate::probe::Answer::Refused => Ok(()),
-            crate::probe::Answer::Silent => {
-                core.add_suspect(self.context, tomcat_id);
-                Err(Refusal::Tomcat)
+            Answer::Answered | Answer::Refused => {
+                core.clear_suspect(self.context, tomcat_id);
+                Ok(())
             }
+            Answer::Leaving | Answer::Silent => Err(Refusal::Tomcat),
         }
     }
 }
@@ -207,7 +208,7 @@ impl Core {
             let lock = self.locks.prepare(key, node);
             let add = lock.add().ok_or(Refusal::Store)?;
             let answers = self.ask(node, &[add, get(value)]).await?;
-            if lock.won(answers.replies.first().ok_or(Refusal::Store)?).await {
+            if lock.won(&answers).await {
                 let read = self.read(key, identity, node, cached, &answers, 1).await?;
                 return Ok((Some(lock), read));
             }
@@ -300,11 +301,6 @@ impl Core {
             return Err("its counter is not the one in its client flags".into());
         }
         Ok(payload)
-    }
-
-    pub(super) fn add_suspect(&self, context: usize, tomcat_id: &str) {
-        let mut suspects = self.suspects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        suspects.insert((context, tomcat_id.to_owned()));
     }
 }
 

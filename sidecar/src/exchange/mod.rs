@@ -13,7 +13,7 @@ pub mod store;
 pub mod watch;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use satchel_common::server::Working;
@@ -148,10 +148,22 @@ impl Core {
         }
     }
 
-    /// Whether a request of this id may still run from before this process was started. Tells it once.
-    fn take_suspect(&self, context: usize, tomcat_id: &str) -> bool {
-        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        !suspects.is_empty() && suspects.remove(&(context, tomcat_id.to_owned()))
+    /// Whether a request of this id, of which nothing is known any more, may still run.
+    fn is_suspect(&self, context: usize, tomcat_id: &str) -> bool {
+        let suspects = self.suspects();
+        !suspects.is_empty() && suspects.contains(&(context, tomcat_id.to_owned()))
+    }
+
+    fn add_suspect(&self, context: usize, tomcat_id: &str) {
+        self.suspects().insert((context, tomcat_id.to_owned()));
+    }
+
+    fn clear_suspect(&self, context: usize, tomcat_id: &str) {
+        self.suspects().remove(&(context, tomcat_id.to_owned()));
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashSet<(usize, String)>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -55,12 +55,17 @@ pub async fn settle(
 ) {
     let mut result = Ok(());
     let mut new_lock = None;
-    let mut created = false;
+    let mut new = New::None;
     if let Some(announced) = &announced {
         let (file, lock) = exchange.await_new(announced, &mut progress).await;
         new_lock = lock;
         result = exchange.create(announced, file).await;
-        created = result.is_ok();
+        new = match result {
+            Ok(()) => New::Stored,
+            // It does not exist: ended again within its request, or Tomcat could not save it.
+            Err(Failure::NotSaved) => New::None,
+            Err(_) => New::Failed,
+        };
     }
     let Some(mut held) = exchange.held.take() else {
         exchange.finish(result, release);
@@ -68,7 +73,7 @@ pub async fn settle(
         return;
     };
     let verdict = exchange.verdict(&mut held, &mut progress).await;
-    let touch = match exchange.conclude(&held, verdict, created).await {
+    let touch = match exchange.conclude(&held, verdict, new).await {
         Ok(touch) => touch,
         Err(error) => {
             result = Err(error);
@@ -104,6 +109,17 @@ pub async fn adopt(core: Arc<Core>, context: usize, announced: &Announced) {
     exchange.finish(result, oneshot::channel().0);
 }
 
+/// What became of the session that the response announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum New {
+    /// There is none.
+    None,
+    /// It is stored.
+    Stored,
+    /// It could not be stored.
+    Failed,
+}
+
 /// What went wrong, for the log and the counters.
 enum Failure {
     Store(StoreError),
@@ -127,10 +143,7 @@ impl Exchange {
             let seen = match held.placed.look() {
                 Ok(seen) => seen,
                 Err(error) => {
-                    log::error!(
-                        "Cannot look at {}: {error}",
-                        self.directory().file(&held.tomcat_id).display()
-                    );
+                    log::error!("Cannot look at {}: {error}", self.directory().shown(&held.tomcat_id));
                     return Verdict::TomcatGone;
                 }
             };
@@ -156,16 +169,18 @@ impl Exchange {
                     }
                 }
                 Step::AskAlive => {
-                    let alive = self.core.tomcat.is_alive(context, &self.host, ALIVE_WITHIN).await;
-                    let answer = if alive { Answer::Answered } else { Answer::Silent };
+                    let answer = self.core.tomcat.is_alive(context, &self.host, ALIVE_WITHIN).await;
                     probed = Probed::Came { answer, read_again: false };
+                    if answer == Answer::Silent {
+                        sleep(PROBE_AGAIN).await;
+                    }
                 }
             }
         }
     }
 
     /// Carries the verdict out and removes the file. `true`: the session was used and has not changed.
-    async fn conclude(&self, held: &Held, verdict: Verdict, created: bool) -> Result<bool, Failure> {
+    async fn conclude(&self, held: &Held, verdict: Verdict, new: New) -> Result<bool, Failure> {
         let core = &self.core;
         let target = Target { key: &held.key, context: &core.context(self.context).path, id: &held.id };
         let taken = if verdict == Verdict::Saved { self.directory().take(&held.tomcat_id) } else { Ok(None) };
@@ -180,8 +195,10 @@ impl Exchange {
                 core.store(&target, &held.session, file).await.map_err(Failure::Store)?;
                 Ok(false)
             }
+            // The session that was to take its place is not stored: this one stays (R21).
+            Verdict::Ended if new == New::Failed => Ok(false),
             Verdict::Ended => {
-                let ended = if created { Ended::IdChanged } else { Ended::Invalidated };
+                let ended = if new == New::Stored { Ended::IdChanged } else { Ended::Invalidated };
                 core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
                 Ok(false)
             }
@@ -225,7 +242,9 @@ impl Exchange {
         let mut pause = LOOK_FIRST;
         let mut last_look = false;
         loop {
-            match self.directory().take(id) {
+            // An application that announces the id of another user's session must not get at that one's file.
+            let ours = self.directory().claims(id) == 1;
+            match if ours { self.directory().take(id) } else { Ok(None) } {
                 Ok(Some(bytes)) => {
                     self.directory().remove(id);
                     return (self.understood(bytes, id), lock);
@@ -244,7 +263,8 @@ impl Exchange {
                 lock = self.lock_new(announced).await;
             }
             let now = *progress.borrow_and_update();
-            let ended = now.ended.map(|at| self.age().saturating_sub(at));
+            let asked_for = now.ended.or(now.header.filter(|_| now.small));
+            let ended = asked_for.map(|at| self.age().saturating_sub(at));
             match (ended, &self.told) {
                 (Some(since), Some(told)) if since >= PROBE_AFTER => {
                     let context = self.core.context(self.context);
@@ -276,7 +296,7 @@ impl Exchange {
         let key = self.core.farm.key(&self.core.context(self.context).path, &announced.id);
         let lock = self.core.locks.prepare(&key, announced.node);
         let answers = self.core.nodes.run(announced.node, &[lock.add()?]).await.ok()?;
-        if lock.won(answers.replies.first()?).await {
+        if lock.won(&answers).await {
             return Some(lock);
         }
         lock.forget();

@@ -225,13 +225,12 @@ fn sidecar(memory: &Arc<Mutex<Memory>>) -> Sidecar {
         metrics.clone(),
     );
     let locks = Locks::new(nodes.clone(), metrics.clone());
-    let renewed = locks.clone();
-    tokio::spawn(async move { renewed.renew().await });
+    tokio::spawn(locks.clone().renew());
     let context = Context {
         path: String::new(),
         directory: "/nowhere".into(),
         cookie_name: "JSESSIONID".into(),
-        param_name: "jsessionid".into(),
+        param_names: vec!["jsessionid".into()],
     };
     let core = Core {
         contexts: Contexts::new(vec![context]),
@@ -320,7 +319,7 @@ impl World {
         let before = self.life();
         let known = self.history().acknowledged.clone();
         let ended = self.history().ended;
-        let presented = Presented::parse(b"ABC-n1").unwrap();
+        let presented = Presented { id: id(), suffix: NodeName::parse("n1") };
         // 503: nothing was promised.
         let Ok(found) = core.clone().look_up(0, &presented).await else { return };
         let Lookup::Found(found) = found else {

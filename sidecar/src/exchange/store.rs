@@ -51,6 +51,14 @@ pub struct Target<'a> {
     pub id: &'a SessionId,
 }
 
+/// A record as it is found.
+struct There {
+    ended: bool,
+    counter: u64,
+    cas: u64,
+    incarnation: Incarnation,
+}
+
 impl Core {
     /// Stores a changed session over the version that was loaded.
     ///
@@ -78,7 +86,7 @@ impl Core {
     /// As [`StoreError`].
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
-        self.replace(target, old, old.ttl, Stored::Ended(ended)).await?;
+        self.replace(target, old, old.ttl.of_tombstone(), Stored::Ended(ended)).await?;
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),
@@ -105,11 +113,12 @@ impl Core {
         let mut answers = self.set(target.key, node, flags, value, ttl, Mode::Add, None).await?;
         if answers.replies.first() == Some(&Reply::Exists) {
             // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
-            let cas;
-            (counter, cas) = self.tombstone(target, node).await?.ok_or(StoreError::Conflict)?;
-            counter += 1;
+            let there =
+                self.there(target, node).await?.filter(|there| there.ended).ok_or(StoreError::Conflict)?;
+            counter = there.counter + 1;
             (flags, value) = self.sealed(target, node, counter, ttl, stored)?;
-            answers = self.set(target.key, node, flags, value, ttl, Mode::Cas(cas), None).await?;
+            let (mode, only) = (Mode::Cas(there.cas), Some(there.incarnation));
+            answers = self.set(target.key, node, flags, value, ttl, mode, only).await?;
         }
         let Some(Reply::Stored(cas)) = answers.replies.first() else { return Err(StoreError::Conflict) };
         let version = Version { node, incarnation: answers.incarnation, cas: *cas, counter };
@@ -146,25 +155,28 @@ impl Core {
         stored: Stored,
     ) -> Result<Version, StoreError> {
         let node = old.version.node;
-        let counter = old.version.counter + 1;
-        let (flags, value) = self.sealed(target, node, counter, ttl, stored)?;
-        let mut mode = Mode::Cas(old.version.cas);
+        let only = Some(old.version.incarnation);
+        let (mut counter, mut cas) = (old.version.counter + 1, old.version.cas);
         loop {
-            let only = (mode != Mode::Set).then_some(old.version.incarnation);
-            let mut result = self.set(target.key, node, flags, value.clone(), ttl, mode, only).await;
-            let mut next = fence::after(answer(&result), mode, self.settings.locking);
+            let (flags, value) = self.sealed(target, node, counter, ttl, stored.clone())?;
+            let mut result =
+                self.set(target.key, node, flags, value.clone(), ttl, Mode::Cas(cas), only).await;
+            let mut next = fence::after(answer(&result), self.settings.locking);
             if next == Next::Look {
                 result = self.confirm(node, target, &value).await;
-                next = fence::after(answer(&result), mode, self.settings.locking);
+                next = fence::after(answer(&result), self.settings.locking);
             }
             match (next, result) {
                 (Next::Stored(cas), Ok(answers)) => {
                     return Ok(Version { node, incarnation: answers.incarnation, cas, counter });
                 }
-                (Next::Overwrite, _) => {
-                    self.metrics.overwritten.add();
-                    mode = Mode::Set;
-                }
+                (Next::Overwrite, _) => match self.there(target, node).await? {
+                    Some(there) if !there.ended => {
+                        self.metrics.overwritten.add();
+                        (counter, cas) = (there.counter + 1, there.cas);
+                    }
+                    _ => return Err(StoreError::Conflict),
+                },
                 (Next::Vanished, _) => {
                     self.metrics.vanished.add();
                     return Err(StoreError::Conflict);
@@ -187,7 +199,7 @@ impl Core {
         value: &Bytes,
     ) -> Result<Answers, NodeError> {
         let get = Command::Get { key: target.key.record(), value: true };
-        let answers = self.nodes.run(node, &[get]).await?;
+        let answers = self.nodes.run_anyway(node, &[get]).await?;
         match answers.replies.first() {
             Some(Reply::Hit(item)) if item.value.as_ref() == Some(value) => {
                 Ok(Answers { replies: vec![Reply::Stored(item.cas)], ..answers })
@@ -220,21 +232,18 @@ impl Core {
         }
     }
 
-    /// Counter and cas of the tombstone that is there, if it is one.
-    async fn tombstone(
-        &self,
-        target: &Target<'_>,
-        node: NodeIndex,
-    ) -> Result<Option<(u64, u64)>, StoreError> {
+    /// What is there now; `None`: nothing, or nothing that can be opened.
+    async fn there(&self, target: &Target<'_>, node: NodeIndex) -> Result<Option<There>, StoreError> {
         let get = Command::Get { key: target.key.record(), value: true };
         let answers = self.nodes.run(node, &[get]).await?;
         let Some(Reply::Hit(item)) = answers.replies.first() else { return Ok(None) };
         let identity = self.farm.identity(target.context, target.id);
-        Ok(self
-            .unseal(&identity, item)
-            .ok()
-            .filter(|payload| matches!(payload.stored, Stored::Ended(_)))
-            .map(|payload| (payload.counter, item.cas)))
+        Ok(self.unseal(&identity, item).ok().map(|payload| There {
+            ended: matches!(payload.stored, Stored::Ended(_)),
+            counter: payload.counter,
+            cas: item.cas,
+            incarnation: answers.incarnation,
+        }))
     }
 
     #[allow(clippy::too_many_arguments, reason = "they are the parts of one command")]

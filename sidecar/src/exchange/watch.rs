@@ -114,22 +114,20 @@ pub fn next(seen: Seen, progress: &Progress, probed: Probed, now: Duration, limi
         },
         Seen::Gone if progress.header.is_some() && !progress.same_id_again => match answer {
             Some(Answer::Answered) => Done(Verdict::Ended),
-            Some(_) => Done(Verdict::TomcatGone),
-            None => AskAlive,
+            Some(Answer::Leaving) => Done(Verdict::TomcatGone),
+            _ if over => Done(Verdict::Overtime),
+            _ => AskAlive,
         },
         Seen::Gone | Seen::Loaded => {
             let asked_for = progress.ended.or(progress.header.filter(|_| progress.small));
-            match (asked_for, answer) {
-                // Gone without a header after which the client could know of it: the request has failed.
-                (_, Some(Answer::Answered)) if seen == Seen::Gone && progress.header.is_none() => {
-                    Done(Verdict::TomcatGone)
-                }
-                (_, Some(Answer::Answered)) if seen == Seen::Gone => Done(Verdict::Ended),
-                // Came back, did not read the file, and the file is not replaced: Tomcat has no such context
-                // any more.
+            match (seen, answer) {
+                // Tomcat runs, and the request has ended.
+                (Seen::Gone, Some(Answer::Answered)) => Done(Verdict::Ended),
+                (Seen::Gone, Some(Answer::Leaving)) => Done(Verdict::TomcatGone),
+                // Came back, did not read the file, and the file is not replaced: the valve is not in its way.
                 (_, Some(Answer::Answered)) => Done(Verdict::NotSaved),
                 _ if over => Done(Verdict::Overtime),
-                (Some(since), _) if now >= since + PROBE_AFTER => Probe,
+                _ if asked_for.is_some_and(|since| now >= since + PROBE_AFTER) => Probe,
                 _ => Wait,
             }
         }
@@ -220,17 +218,26 @@ mod tests {
         assert_eq!(step(Seen::Gone, header_at(5), Probed::No, 5), Step::AskAlive);
         for (answer, verdict) in [
             (Answer::Answered, Verdict::Ended),
-            (Answer::Silent, Verdict::TomcatGone),
+            (Answer::Leaving, Verdict::TomcatGone),
             (Answer::Refused, Verdict::TomcatGone),
         ] {
             assert_eq!(step(Seen::Gone, header_at(5), came(answer, false), 9), Step::Done(verdict));
         }
+        // Busy is not dead: a logout must not be forgotten because Tomcat collects garbage.
+        assert_eq!(step(Seen::Gone, header_at(5), came(Answer::Silent, false), 9), Step::AskAlive);
+    }
+
+    #[test]
+    fn r13_a_logout_whose_client_has_gone_is_one_if_tomcat_says_that_it_has_ended() {
         let aborted = Progress { ended: Some(ms(5)), ..Progress::default() };
         assert_eq!(step(Seen::Gone, aborted, Probed::No, 25), Step::Probe);
-        assert_eq!(
-            step(Seen::Gone, aborted, came(Answer::Answered, false), 30),
-            Step::Done(Verdict::TomcatGone)
-        );
+        for (answer, verdict) in [
+            (Answer::Answered, Verdict::Ended),
+            (Answer::Leaving, Verdict::TomcatGone),
+            (Answer::Refused, Verdict::TomcatGone),
+        ] {
+            assert_eq!(step(Seen::Gone, aborted, came(answer, false), 30), Step::Done(verdict));
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::fs::{Timespec, Timestamps, futimens};
 
+use super::finished::Finished;
 use super::placed::Placed;
 
 /// Directories are made for the owner and the group that Tomcat and the sidecar share, and nobody else.
@@ -54,6 +55,29 @@ pub enum DirectoryError {
         .0.display()
     )]
     NoAccessTimes(PathBuf),
+    /// Another sidecar uses it, or another context of this one.
+    #[error(
+        "store directory {}: another sidecar is using it, or another [[context]]; each Tomcat's sidecar and each context need \
+         their own",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// Somebody else could put another directory in its place.
+    #[error(
+        "store directory {}: {} belongs to uid {uid}, who could put another directory there and so run code in Tomcat; it must \
+         belong to root, to the sidecar's user (uid {own}) or to Tomcat's",
+        path.display(), which.display()
+    )]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// It, or a directory above it.
+        which: PathBuf,
+        /// Whose that is.
+        uid: u32,
+        /// The sidecar's user.
+        own: u32,
+    },
     /// Everybody on the machine could plant a session.
     #[error(
         "store directory {}: mode {mode:04o} lets other users of this machine in; whoever can write there can \
@@ -72,6 +96,9 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct StoreDirectory {
     path: PathBuf,
+    /// Holds the lock that keeps other sidecars out.
+    _lock: File,
+    finished: Arc<Finished>,
     /// Files of exchanges that are going on, by name. The sweeper leaves them alone.
     owned: Mutex<HashMap<String, usize>>,
 }
@@ -79,7 +106,7 @@ pub struct StoreDirectory {
 /// Keeps a file from the sweeper for as long as it lives.
 #[derive(Debug)]
 pub struct Claim {
-    directory: std::sync::Arc<StoreDirectory>,
+    directory: Arc<StoreDirectory>,
     name: String,
 }
 
@@ -101,7 +128,13 @@ impl StoreDirectory {
         if mode & 0o007 != 0 {
             return Err(DirectoryError::Open { path: path.to_owned(), mode });
         }
-        let directory = Self { path: path.to_owned(), owned: Mutex::default() };
+        fs::read_dir(path).map_err(no_access)?;
+        check_owners(path, no_access)?;
+        let lock = File::open(path).map_err(no_access)?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| DirectoryError::InUse(path.to_owned()))?;
+        let finished = Arc::new(Finished::watch(path));
+        let directory = Self { path: path.to_owned(), _lock: lock, finished, owned: Mutex::default() };
         let mut found = Vec::new();
         for name in directory.names().map_err(no_access)? {
             fs::remove_file(path.join(&name)).map_err(no_access)?;
@@ -120,16 +153,26 @@ impl StoreDirectory {
         self.path.join(file_name(id))
     }
 
+    /// The file of `id` for a log: whoever reads that must not be able to take the session over.
+    pub fn shown(&self, id: &str) -> String {
+        shown(&self.file(id))
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Keeps the file of `id` from the sweeper.
-    pub fn claim(self: &std::sync::Arc<Self>, id: &str) -> Claim {
+    pub fn claim(self: &Arc<Self>, id: &str) -> Claim {
         let name = file_name(id);
         *self.lock().entry(name.clone()).or_default() += 1;
         Claim { directory: self.clone(), name }
+    }
+
+    /// How many exchanges have claimed the file of `id`.
+    pub fn claims(&self, id: &str) -> usize {
+        self.lock().get(&file_name(id)).copied().unwrap_or(0)
     }
 
     /// Puts a session where Tomcat will look for it. A file that is there already belongs to nobody and is
@@ -151,10 +194,11 @@ impl StoreDirectory {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Placed::new(file, path)
+        self.finished.forget(&file_name(id));
+        Placed::new(file, path, self.finished.clone())
     }
 
-    /// Reads the file of `id` that Tomcat wrote. `None` if there is none.
+    /// Reads the file of `id` that Tomcat wrote. `None` if there is none, or Tomcat is still writing it.
     ///
     /// # Errors
     /// The file can't be read; for missing rights the error says how to get them.
@@ -167,6 +211,9 @@ impl StoreDirectory {
             }
             other => other?,
         };
+        if !self.finished.is_whole(&file_name(id)) {
+            return Ok(None);
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
         file.read_to_end(&mut bytes)?;
         Ok(Some(bytes.into()))
@@ -177,8 +224,14 @@ impl StoreDirectory {
         if let Err(error) = fs::remove_file(self.file(id))
             && error.kind() != io::ErrorKind::NotFound
         {
-            log::error!("Cannot remove {}: {error}", self.file(id).display());
+            log::error!("Cannot remove {}: {error}", self.shown(id));
         }
+        self.finished.forget(&file_name(id));
+    }
+
+    /// Whether the file `name`, which is there, is not being written.
+    pub fn is_whole(&self, name: &str) -> bool {
+        self.finished.is_whole(name)
     }
 
     /// The session files that belong to no exchange.
@@ -194,6 +247,7 @@ impl StoreDirectory {
     /// Removes a file that [`strangers`](Self::strangers) named, unless an exchange has claimed it since.
     pub fn sweep(&self, name: &str) -> bool {
         let owned = self.lock();
+        self.finished.forget(name);
         !owned.contains_key(name.trim_end_matches(".tmp")) && fs::remove_file(self.path.join(name)).is_ok()
     }
 
@@ -243,6 +297,33 @@ fn file_name(id: &str) -> String {
     format!("{id}.session")
 }
 
+/// Only the first characters of the id.
+fn shown(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let start: String = name.chars().take(6).collect();
+    file.with_file_name(format!("{start}….session")).display().to_string()
+}
+
+/// Whether nobody but root, this user and the directory's own owner can replace a directory on the way. That owner counts
+/// only if we have the directory through its group: then it is Tomcat's.
+fn check_owners(
+    path: &Path,
+    no_access: impl Fn(io::Error) -> DirectoryError + Copy,
+) -> Result<(), DirectoryError> {
+    let whole = fs::canonicalize(path).map_err(no_access)?;
+    let own = rustix::process::geteuid().as_raw();
+    let leaf = fs::metadata(&whole).map_err(no_access)?;
+    let ours = rustix::process::getegid().as_raw() == leaf.gid()
+        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|g| g.as_raw() == leaf.gid()));
+    for which in whole.ancestors() {
+        let uid = fs::metadata(which).map_err(no_access)?.uid();
+        if uid != 0 && uid != own && !(ours && uid == leaf.uid()) {
+            return Err(DirectoryError::Owner { path: path.to_owned(), which: which.to_owned(), uid, own });
+        }
+    }
+    Ok(())
+}
+
 fn explain(path: &Path, error: io::Error) -> io::Error {
     let owner = fs::metadata(path)
         .map(|m| format!("mode {:04o}, uid {}, gid {}", m.mode() & 0o7777, m.uid(), m.gid()))
@@ -252,7 +333,7 @@ fn explain(path: &Path, error: io::Error) -> io::Error {
         format!(
             "{}: {error} ({owner}); the sidecar runs as uid {}, gid {}: run it as Tomcat's user or in its group \
              (catalina.sh sets UMASK 0027, so the group may read)",
-            path.display(),
+            shown(path),
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw()
         ),
@@ -278,6 +359,9 @@ mod tests {
         fs::write(directory.file("ABC"), b"x").unwrap();
         fs::write(directory.path().join("DEF.session.tmp"), b"x").unwrap();
         fs::write(directory.path().join("foreign"), b"x").unwrap();
+        let refused = StoreDirectory::open(directory.path()).unwrap_err();
+        assert!(matches!(refused, DirectoryError::InUse(_)), "{refused}");
+        drop(directory);
         let (again, found) = StoreDirectory::open(&base.path().join("ROOT")).unwrap();
         assert_eq!(found, ["ABC"]);
         assert_eq!(again.names().unwrap(), Vec::<String>::new());
@@ -286,11 +370,30 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_enter_is_refused() {
-        let (base, _) = directory();
+        let (base, first) = directory();
+        drop(first);
         let path = base.path().join("ROOT");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         let error = StoreDirectory::open(&path).unwrap_err().to_string();
         assert!(error.contains("chmod o-rwx"), "{error}");
+    }
+
+    #[test]
+    fn a_file_in_a_log_does_not_tell_its_id() {
+        let (_base, directory) = directory();
+        let shown = directory.shown("5526F95AEB3E88C6F1C0B9C7A5B92E23");
+        assert!(shown.ends_with("/ROOT/5526F9….session"), "{shown}");
+    }
+
+    #[test]
+    fn a_directory_below_somebody_elses_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir_in("/dev/shm").unwrap();
+        std::os::unix::fs::chown(base.path(), Some(4711), None).unwrap();
+        let error = StoreDirectory::open(&base.path().join("ROOT")).unwrap_err().to_string();
+        assert!(error.contains("belongs to uid 4711"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tomcat's session file and the directory that Tomcat and the sidecar share.
 
 pub mod directory;
+pub mod finished;
 pub mod placed;
 pub mod session_file;
 

@@ -6,10 +6,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::directory::OMIT;
+use super::finished::Finished;
 
 /// What a look at the file tells (R10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,14 +20,14 @@ pub enum Seen {
     Untouched,
     /// Read and not replaced: the request is running, or will never be saved.
     Loaded,
-    /// Read, and another inode is there now.
+    /// Read, and another inode is there now, whole.
     Saved,
     /// Read, and written to in place, as Tomcats before 9.0.119, 10.1.56 and 11.0.23 do. Perhaps still being
     /// written.
     Written,
     /// No file is there any more.
     Gone,
-    /// Another file is there although ours was never read: left by a request that was given up earlier.
+    /// Ours was never read, and another file is there, or none: the doing of a request that was given up earlier.
     Foreign,
 }
 
@@ -34,15 +36,16 @@ pub enum Seen {
 pub struct Placed {
     file: File,
     path: PathBuf,
+    finished: Arc<Finished>,
     inode: u64,
     /// Remembered, because a probe resets the access time.
     loaded: bool,
 }
 
 impl Placed {
-    pub(super) fn new(file: File, path: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(file: File, path: PathBuf, finished: Arc<Finished>) -> io::Result<Self> {
         let inode = file.metadata()?.ino();
-        Ok(Self { file, path, inode, loaded: false })
+        Ok(Self { file, path, finished, inode, loaded: false })
     }
 
     /// Looks. Two system calls.
@@ -53,7 +56,10 @@ impl Placed {
         let placed = self.file.metadata()?;
         self.loaded |= moved(placed.atime(), placed.atime_nsec());
         let there = match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Gone),
+            // Tomcat reads before it deletes: a file that was never read was taken away by somebody else.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(if self.loaded { Seen::Gone } else { Seen::Foreign });
+            }
             other => other?,
         };
         let replaced = there.ino() != self.inode;
@@ -61,10 +67,14 @@ impl Placed {
         Ok(match (self.loaded, replaced || written) {
             (false, false) => Seen::Untouched,
             (true, false) => Seen::Loaded,
-            (true, true) if replaced => Seen::Saved,
+            (true, true) if replaced && self.is_whole() => Seen::Saved,
             (true, true) => Seen::Written,
             (false, true) => Seen::Foreign,
         })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.path.file_name().and_then(|name| name.to_str()).is_none_or(|name| self.finished.is_whole(name))
     }
 
     /// Sets the access time back, so that [`read_again`](Self::read_again) tells whether a probe has read

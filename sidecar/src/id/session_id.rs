@@ -24,7 +24,7 @@ pub struct NodeName(Box<str>);
 pub struct Presented {
     /// The id without its suffix.
     pub id: SessionId,
-    /// The text behind the last `-`, when it has the form of a node's name.
+    /// The name behind it.
     pub suffix: Option<NodeName>,
 }
 
@@ -101,15 +101,17 @@ impl fmt::Display for NodeName {
 // === impl Presented ===
 
 impl Presented {
-    /// Reads what stands in a cookie or path parameter. The suffix is what follows the last `-`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        let whole = SessionId::parse(text)?;
-        if let Some((id, suffix)) = whole.as_str().rsplit_once('-')
-            && let (Some(id), Some(suffix)) = (SessionId::parse(id.as_bytes()), NodeName::parse(suffix))
-        {
-            return Some(Self { id, suffix: Some(suffix) });
+    /// Reads what stands in a cookie or path parameter: an id whose text behind the last `-` is a node that `is_node` knows. If
+    /// it is none, the `-` may belong to the id (a `jvmRoute`), or the node is not configured any more: both are possible.
+    pub fn parse(text: &[u8], is_node: impl Fn(&NodeName) -> bool) -> Vec<Self> {
+        let Some(whole) = SessionId::parse(text) else { return Vec::new() };
+        let split = whole.as_str().rsplit_once('-').and_then(|(id, suffix)| {
+            Some(Self { id: SessionId::parse(id.as_bytes())?, suffix: Some(NodeName::parse(suffix)?) })
+        });
+        match split {
+            Some(split) if split.suffix.as_ref().is_some_and(is_node) => vec![split],
+            split => [Self { id: whole, suffix: None }].into_iter().chain(split).collect(),
         }
-        Some(Self { id: whole, suffix: None })
     }
 }
 
@@ -120,11 +122,15 @@ mod tests {
 
     #[test]
     fn the_suffix_is_taken_off() {
-        let presented = Presented::parse(b"5526F95AEB3E88C6F1C0B9C7A5B92E23-n1").unwrap();
-        assert_eq!(presented.id.as_str(), "5526F95AEB3E88C6F1C0B9C7A5B92E23");
-        assert_eq!(presented.suffix.unwrap().as_str(), "n1");
-        let bare = Presented::parse(b"ABC.worker1").unwrap();
-        assert_eq!((bare.id.as_str(), bare.suffix), ("ABC.worker1", None));
+        let read = |text: &[u8]| -> Vec<String> {
+            let show = |p: Presented| format!("{} {}", p.id, p.suffix.map_or("?".into(), |s| s.to_string()));
+            Presented::parse(text, |node| node.as_str() == "n1").into_iter().map(show).collect()
+        };
+        assert_eq!(read(b"5526F95AEB3E88C6-n1"), ["5526F95AEB3E88C6 n1"]);
+        assert_eq!(read(b"ABC.worker1"), ["ABC.worker1 ?"]);
+        assert_eq!(read(b"ABC.worker-1"), ["ABC.worker-1 ?", "ABC.worker 1"]);
+        assert_eq!(read(b"ABC.worker-1-n1"), ["ABC.worker-1 n1"]);
+        assert_eq!(read(b"../x-n1"), Vec::<String>::new());
     }
 
     #[test]
@@ -147,7 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_accepted_is_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(p) = Presented::parse(&bytes) {
+            for p in Presented::parse(&bytes, |node| node.as_str().len() == 2) {
                 let text = p.id.as_str();
                 prop_assert!(!text.contains(['/', '\\', '\r', '\n', ' ', '%', '\0']));
                 prop_assert!(!text.starts_with('.'));

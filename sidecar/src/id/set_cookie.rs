@@ -31,6 +31,18 @@ pub fn attributes(header: &[u8]) -> &[u8] {
     &header[end..]
 }
 
+/// Whether the cookie is being removed: it has ended already (`Max-Age` of zero or less, `Expires` in 1970).
+pub fn is_removal(header: &[u8]) -> bool {
+    attributes(header).split(|b| *b == b';').any(|attribute| {
+        let text = String::from_utf8_lossy(attribute).trim().to_ascii_lowercase();
+        match text.split_once('=') {
+            Some(("max-age", seconds)) => seconds.trim().parse::<i64>().is_ok_and(|seconds| seconds <= 0),
+            Some(("expires", date)) => date.contains("1970"),
+            _ => false,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +67,17 @@ mod tests {
         assert_eq!(value_range(b"JSESSIONID=", "JSESSIONID"), Some(11..11));
         assert_eq!(value_range(b"JSESSIONID=\"\"", "JSESSIONID"), Some(12..12));
         assert_eq!(value_range(b"JSESSIONID=\"", "JSESSIONID"), Some(11..12));
+    }
+
+    #[test]
+    fn a_removal_is_known() {
+        for removal in
+            ["A=b; Max-Age=0", "A=; path=/; max-age=-1", "A=b; Expires=Thu, 01-Jan-1970 00:00:10 GMT"]
+        {
+            assert!(is_removal(removal.as_bytes()), "{removal}");
+        }
+        for kept in ["A=b", "A=b; Path=/; HttpOnly", "A=b; Max-Age=3600", "A=1970"] {
+            assert!(!is_removal(kept.as_bytes()), "{kept}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::memcached::nodes::NodeIndex;
-use crate::memcached::{Command, Mode, Nodes, Reply};
+use crate::memcached::{Answers, Command, Mode, Nodes, Reply};
 use crate::metrics::Metrics;
 use crate::record::RecordKey;
 use tenure::{LOCK_TTL, Next, RENEW_AFTER, Tenure};
@@ -76,8 +76,8 @@ impl Locks {
         }
     }
 
-    /// Renews what is due, for ever.
-    pub async fn renew(&self) {
+    /// Renews what is due, for ever. Each lock for itself: a node that hangs must not keep those of others waiting.
+    pub async fn renew(self: Arc<Self>) {
         loop {
             tokio::time::sleep(RENEW_STEP).await;
             let due: Vec<_> = guard(&self.held)
@@ -86,55 +86,52 @@ impl Locks {
                 .cloned()
                 .collect();
             for state in due {
-                self.renew_one(&state).await;
+                let locks = self.clone();
+                tokio::spawn(async move { locks.renew_one(&state).await });
             }
         }
     }
 
     async fn renew_one(&self, state: &State) {
-        let mut tenure = state.tenure.lock().await;
+        // Its last renewal may still be waiting for an answer.
+        let Ok(mut tenure) = state.tenure.try_lock() else { return };
         let age = guard(&state.renewed).elapsed();
         if tenure.renew(age) == Next::Find {
             *tenure = self.find(state).await;
         }
-        let Next::Under(cas) = tenure.renew(age) else { return };
+        let Next::Under(cas, life) = tenure.renew(age) else { return };
         *guard(&state.renewed) = Instant::now();
         let mut batch = vec![state.set(Mode::Cas(cas))];
         if let Some((key, ttl)) = guard(&state.record).clone() {
             batch.push(Command::Touch { key, ttl });
         }
-        let answers = self.nodes.run(state.node, &batch).await;
-        *tenure = Tenure::stored(answers.as_ref().ok().and_then(|answers| answers.replies.first()));
+        *tenure = Tenure::stored(self.nodes.run_in(state.node, &batch, Some(life)).await.as_ref());
         if *tenure == Tenure::Lost {
             self.metrics.locks_lost.add();
             log::warn!("A session's lock was lost; its store will be refused if the session has changed");
         }
     }
 
-    /// Deletes the lock, after `first` in the same round trip. The reply to `first`; `None` if the node failed.
+    /// Deletes the lock, after `first` in the same round trip. The reply to `first`; `None` if the node failed, or the lock
+    /// is not ours any more: then nothing is sent.
     async fn release(&self, state: &State, first: Option<Command>) -> Option<Reply> {
         let mut tenure = state.tenure.lock().await;
         if tenure.release() == Next::Find {
             *tenure = self.find(state).await;
         }
-        let delete = match tenure.release() {
-            Next::Under(cas) => Some(Command::Delete { key: state.key.clone(), cas }),
-            _ => None,
-        };
-        *tenure = Tenure::Lost;
-        let asked = first.is_some();
-        let batch: Vec<_> = first.into_iter().chain(delete).collect();
-        if batch.is_empty() {
+        let Next::Under(cas, life) = std::mem::replace(&mut *tenure, Tenure::Lost).release() else {
             return None;
-        }
-        let answers = self.nodes.run(state.node, &batch).await.ok()?;
+        };
+        let asked = first.is_some();
+        let delete = Command::Delete { key: state.key.clone(), cas };
+        let batch: Vec<_> = first.into_iter().chain([delete]).collect();
+        let answers = self.nodes.run_in(state.node, &batch, Some(life)).await.ok()?;
         answers.replies.into_iter().next().filter(|_| asked)
     }
 
     async fn find(&self, state: &State) -> Tenure {
         let get = Command::Get { key: state.key.clone(), value: true };
-        let answers = self.nodes.run(state.node, &[get]).await;
-        Tenure::found(answers.as_ref().ok().and_then(|answers| answers.replies.first()), &state.token)
+        Tenure::found(self.nodes.run_anyway(state.node, &[get]).await.as_ref(), &state.token)
     }
 }
 
@@ -150,10 +147,10 @@ impl Lock {
         self.state.as_ref().map(|state| state.set(Mode::Add))
     }
 
-    /// Whether the reply to [`add`](Self::add) says that it is ours. From now on it is renewed.
-    pub async fn won(&self, reply: &Reply) -> bool {
+    /// Whether the answers to a batch that began with [`add`](Self::add) say that it is ours. From now on it is renewed.
+    pub async fn won(&self, answers: &Answers) -> bool {
         let Some(state) = &self.state else { return false };
-        let tenure = Tenure::stored(Some(reply));
+        let tenure = Tenure::stored(Ok(answers));
         if tenure == Tenure::Lost {
             return false;
         }

@@ -39,6 +39,11 @@ impl Nodes {
         self.0.entries.iter().position(|entry| entry.name == *name)
     }
 
+    /// Whether one is called `name`.
+    pub fn knows(&self, name: &NodeName) -> bool {
+        self.find(name).is_some()
+    }
+
     /// The name of a node.
     pub fn name(&self, index: NodeIndex) -> &NodeName {
         &self.0.entries[index].name
@@ -91,6 +96,23 @@ impl Nodes {
         if !self.is_up(index) {
             return Err(NodeError::Down);
         }
+        self.send(index, batch, only).await
+    }
+
+    /// The same, also when the node is down: for what was already sent to it and got no answer.
+    ///
+    /// # Errors
+    /// As [`NodeError`].
+    pub async fn run_anyway(&self, index: NodeIndex, batch: &[Command]) -> Result<Answers, NodeError> {
+        self.send(index, batch, None).await
+    }
+
+    async fn send(
+        &self,
+        index: NodeIndex,
+        batch: &[Command],
+        only: Option<Incarnation>,
+    ) -> Result<Answers, NodeError> {
         let result = self.0.entries[index].node.run(batch, only).await;
         match &result {
             Ok(_)

@@ -204,6 +204,8 @@ impl ProxyHttp for Proxy {
             None => ctx.settling.is_none() && session.req_header().method.is_idempotent(),
         };
         if replayable && unread {
+            // Should no further try be possible, the gateway may have it.
+            ctx.sent = false;
             error.retry.decide_reuse(client_reused);
         } else {
             error.set_retry(false);
@@ -221,6 +223,8 @@ impl ProxyHttp for Proxy {
             if unsent && status == 503 {
                 self.core.metrics.unsent.add();
             }
+            // Pingora closes the connection after a failure. Said beforehand, so that no client sends its next request into it.
+            session.as_mut().set_keepalive(None);
             request::answer(session, status, unsent && status == 503).await;
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }

@@ -6,14 +6,14 @@ use http::header::{COOKIE, EXPECT, HOST};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use satchel_common::answer::build;
+use satchel_common::answer::{build, is_answered};
 
 use super::upload::{Taken, take_in};
 use super::{Ctx, Proxy, UNSENT};
 use crate::context::Context;
 use crate::exchange::Exchange;
-use crate::exchange::load::Refusal;
-use crate::id::{Presented, cookies, path_param};
+use crate::exchange::load::{CANDIDATES, Refusal};
+use crate::id::{Presented, SessionId, cookies, path_param};
 
 impl Proxy {
     /// Looks up and places the session that the request names. `true`: the request has been answered.
@@ -23,7 +23,7 @@ impl Proxy {
         ctx.context = self.core.contexts.of(target).filter(|_| !self.is_ignored(request));
         let Some(index) = ctx.context else { return Ok(false) };
         let context = self.core.context(index);
-        let presented = presented(request, context);
+        let presented = self.presented(request, context);
         let host = host(request);
         let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
         ctx.began = exchange.began();
@@ -33,7 +33,7 @@ impl Proxy {
             return Ok(false);
         }
         let address = client_address(session);
-        if self.flood.is_over(&address).await {
+        if self.flood.is_over(&address).await && !self.knows_one(index, &presented).await {
             self.core.metrics.unknown_ids_refused.add();
             answer(session, 429, false).await;
             return Ok(true);
@@ -57,10 +57,43 @@ impl Proxy {
         Ok(false)
     }
 
+    /// The ids that a client presents: the cookies in their order, else the path parameter (as Tomcat does).
+    fn presented(&self, request: &RequestHeader, context: &Context) -> Vec<Presented> {
+        let mut values = cookies::values(cookie_headers(request), &context.cookie_name);
+        if values.is_empty() {
+            values.extend(path_param::value(request.raw_path(), &context.param_names));
+        }
+        let mut found: Vec<Presented> = Vec::new();
+        let any = !values.is_empty();
+        for presented in
+            values.into_iter().flat_map(|value| Presented::parse(value, |n| self.core.nodes.knows(n)))
+        {
+            if !found.contains(&presented) {
+                found.push(presented);
+            }
+        }
+        if found.is_empty() && any {
+            // Something was presented, and it is no id: the application sees "requested, not valid".
+            found.push(Presented { id: SessionId::never_used(), suffix: None });
+        }
+        found
+    }
+
     async fn refuse(&self, session: &mut Session, refusal: &Refusal) {
         self.core.metrics.unsent.add();
         log::warn!("Refused a request: {refusal}");
         answer(session, 503, true).await;
+    }
+
+    /// Whether one of these is a session that was used here lately: no guess.
+    async fn knows_one(&self, index: usize, presented: &[Presented]) -> bool {
+        for one in presented.iter().take(CANDIDATES) {
+            let key = self.core.farm.key(&self.core.context(index).path, &one.id);
+            if self.core.cache.get(&key).await.is_some() {
+                return true;
+            }
+        }
+        false
     }
 
     fn is_ignored(&self, request: &RequestHeader) -> bool {
@@ -95,11 +128,11 @@ impl Proxy {
         match ctx.context.map(|index| self.core.context(index)) {
             Some(context) => {
                 let told = ctx.exchange.as_ref().and_then(|exchange| exchange.told.as_deref());
-                rewrite(request, &context.cookie_name, &context.param_name, told)
+                rewrite(request, &context.cookie_name, &context.param_names, told)
             }
             None => {
                 let names: HashSet<_> =
-                    self.core.contexts.iter().map(|c| (&c.cookie_name, &c.param_name)).collect();
+                    self.core.contexts.iter().map(|c| (&c.cookie_name, &c.param_names)).collect();
                 names.into_iter().try_for_each(|(cookie, param)| rewrite(request, cookie, param, None))
             }
         }
@@ -107,7 +140,7 @@ impl Proxy {
 }
 
 /// The id goes where the client had it: into the cookie if there was one, else into the path.
-fn rewrite(request: &mut RequestHeader, cookie: &str, param: &str, told: Option<&str>) -> Result<()> {
+fn rewrite(request: &mut RequestHeader, cookie: &str, params: &[String], told: Option<&str>) -> Result<()> {
     let has_cookie = !cookies::values(cookie_headers(request), cookie).is_empty();
     let (in_cookie, in_path) = if has_cookie { (told, None) } else { (None, told) };
     if request.headers.contains_key(COOKIE) {
@@ -117,32 +150,10 @@ fn rewrite(request: &mut RequestHeader, cookie: &str, param: &str, told: Option<
             request.insert_header(COOKIE, left)?;
         }
     }
-    if let Some(target) = path_param::rewrite(request.raw_path(), param, in_path) {
+    if let Some(target) = path_param::rewrite(request.raw_path(), params, in_path) {
         request.set_raw_path(&target)?;
     }
     Ok(())
-}
-
-/// The ids that a client presents: the cookies in their order, else the path parameter (as Tomcat does).
-fn presented(request: &RequestHeader, context: &Context) -> Vec<Presented> {
-    let mut values = cookies::values(cookie_headers(request), &context.cookie_name);
-    if values.is_empty() {
-        values.extend(path_param::value(request.raw_path(), &context.param_name));
-    }
-    let mut found: Vec<Presented> = Vec::new();
-    let any = !values.is_empty();
-    for value in values {
-        if let Some(presented) = Presented::parse(value)
-            && !found.contains(&presented)
-        {
-            found.push(presented);
-        }
-    }
-    if found.is_empty() && any {
-        // Something was presented, and it is no id: the application sees "requested, not valid".
-        found.extend(Presented::parse(crate::id::SessionId::never_used().as_str().as_bytes()));
-    }
-    found
 }
 
 fn cookie_headers(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
@@ -186,6 +197,9 @@ async fn client_gone<T>(session: &mut Session, work: impl Future<Output = T>) ->
 
 /// A short answer of our own.
 pub(super) async fn answer(session: &mut Session, status: u16, unsent: bool) {
+    if is_answered(session.response_written()) {
+        return;
+    }
     let Some((mut header, body)) = build(status) else { return };
     if unsent && header.insert_header(UNSENT, "1").is_err() {
         return;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
+use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Ctx, Proxy, UNSENT};
@@ -13,6 +14,10 @@ use crate::id::{Presented, SessionId, path_param, set_cookie};
 
 /// A body up to this size fits into the buffers between Tomcat and us: a held header can't stop Tomcat.
 const SMALL_BODY: u64 = 64 * 1024;
+
+/// With `backup_timeout = "0ms"`, how long a response is held all the same when Tomcat may be unable to save before it flows: it
+/// may wait for its body to be read, or for nothing.
+const HOLD_BLINDLY: Duration = Duration::from_millis(100);
 
 /// What the response says about sessions.
 #[derive(Default)]
@@ -33,6 +38,7 @@ impl Proxy {
             remove_cookies(response, |header| set_cookie::value_range(header, name).is_some())?;
         }
         let said = self.add_suffixes(response, ctx, index)?;
+        let Some(exchange) = ctx.exchange.as_ref() else { return Ok(()) };
         let upgraded = response.status.as_u16() == 101;
         let progress = Progress {
             header: Some(ctx.began.elapsed()),
@@ -42,13 +48,16 @@ impl Proxy {
             ..Progress::default()
         };
         let held = ctx.held && !is_event_stream(response);
+        // Whether Tomcat can finish while the header is held, and be asked whether it has.
+        let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
+        let limit = self.backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
         let Some(mut released) = self.start_settling(ctx, said.announced, progress) else { return Ok(()) };
         let result = if upgraded {
             // A tunnel is not a response that can be late: the session is stored before it opens (R15).
             (&mut released).await.ok()
         } else if !held {
             released.try_recv().ok()
-        } else if let Some(limit) = self.backup_timeout {
+        } else if let Some(limit) = limit {
             match timeout(limit, &mut released).await {
                 Ok(result) => result.ok().or(Some(Err(crate::exchange::settle::NotStored))),
                 Err(_) => None,
@@ -75,7 +84,8 @@ impl Proxy {
         if cookies.iter().any(|header| set_cookie::value_range(header, &context.cookie_name).is_some()) {
             response.remove_header(&SET_COOKIE);
             for header in cookies {
-                let changed = set_cookie::value_range(&header, &context.cookie_name).and_then(|range| {
+                let range = set_cookie::value_range(&header, &context.cookie_name);
+                let changed = range.filter(|_| !set_cookie::is_removal(&header)).and_then(|range| {
                     let attributes = Bytes::copy_from_slice(set_cookie::attributes(&header));
                     let value = self.outside(&header[range.clone()], attributes, ctx, index, &mut said)?;
                     Some(set_cookie::with_value(&header, &range, &value))
@@ -85,9 +95,10 @@ impl Proxy {
         }
         let location = response.headers.get(LOCATION).map(|value| value.as_bytes().to_vec());
         if let Some(location) = location
-            && let Some(value) = path_param::value(&location, &context.param_name)
+            && ctx.exchange.as_ref().is_some_and(|exchange| is_ours(&location, &exchange.host))
+            && let Some(value) = path_param::value(&location, &context.param_names)
             && let Some(value) = self.outside(value, Bytes::new(), ctx, index, &mut said)
-            && let Some(changed) = path_param::rewrite(&location, &context.param_name, Some(&value))
+            && let Some(changed) = path_param::rewrite(&location, &context.param_names, Some(&value))
         {
             response.insert_header(LOCATION, changed)?;
         }
@@ -104,7 +115,16 @@ impl Proxy {
         said: &mut Said,
     ) -> Option<String> {
         let exchange = ctx.exchange.as_ref()?;
-        let id = SessionId::parse(value)?;
+        if value.is_empty() {
+            return None;
+        }
+        let Some(id) = SessionId::parse(value) else {
+            self.core.metrics.unshared_ids.add();
+            log::warn!(
+                "Tomcat gave a session an id that cannot be shared: A-Z a-z 0-9 . _ - are allowed, 1 to 128 of them"
+            );
+            return None;
+        };
         if let Some(held) = &exchange.held
             && (held.tomcat_id.as_bytes() == value || held.id == id)
         {
@@ -127,9 +147,10 @@ impl Proxy {
     }
 
     fn has_suffix(&self, value: &[u8]) -> bool {
-        Presented::parse(value)
-            .and_then(|presented| presented.suffix)
-            .is_some_and(|suffix| self.core.nodes.find(&suffix).is_some())
+        let nodes = &self.core.nodes;
+        Presented::parse(value, |name| nodes.knows(name))
+            .iter()
+            .any(|presented| presented.suffix.as_ref().is_some_and(|suffix| nodes.knows(suffix)))
     }
 
     /// Without session work a response can't set or replace a session cookie (R3).
@@ -155,6 +176,21 @@ fn remove_cookies(response: &mut ResponseHeader, is_session: impl Fn(&[u8]) -> b
     kept.into_iter().try_for_each(|value| response.append_header(SET_COOKIE, value).map(|_| ()))
 }
 
+/// Whether a `Location` leads back to this host: ids in other hosts' addresses are theirs.
+fn is_ours(location: &[u8], host: &str) -> bool {
+    let after_scheme = location.windows(3).position(|w| w == b"://").map(|at| &location[at + 3..]);
+    let path_first = location.iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b';'));
+    let authority = match (location.strip_prefix(b"//"), after_scheme) {
+        (Some(rest), _) => rest,
+        // "/path?u=http://x" has no authority of its own.
+        (None, Some(rest)) if path_first.is_none_or(|at| at > location.len() - rest.len() - 3) => rest,
+        _ => return true,
+    };
+    let end =
+        authority.iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b';')).unwrap_or(authority.len());
+    authority[..end].eq_ignore_ascii_case(host.as_bytes())
+}
+
 fn is_small(response: &ResponseHeader) -> bool {
     if matches!(response.status.as_u16(), 101 | 204 | 304) {
         return true;
@@ -171,4 +207,29 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
         .headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_addresses_carry_our_ids() {
+        for ours in [
+            "/a;jsessionid=X",
+            "a/b",
+            "http://test/a",
+            "HTTPS://TEST/a",
+            "//test/a",
+            "?u=http://x/",
+            "/a?u=http://x",
+        ] {
+            assert!(is_ours(ours.as_bytes(), "test"), "{ours}");
+        }
+        for theirs in
+            ["https://partner/x;jsessionid=ABC", "//partner/x", "http://test.evil/", "http://test:81/"]
+        {
+            assert!(!is_ours(theirs.as_bytes(), "test"), "{theirs}");
+        }
+    }
 }

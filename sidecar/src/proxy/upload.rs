@@ -135,6 +135,8 @@ async fn replay(session: &mut Session, file: File, length: u64) -> Result<()> {
     if !again.read_request().await.or_err(ErrorType::InternalError, "while a request was read again")? {
         return Error::e_explain(ErrorType::InternalError, "a request could not be read again");
     }
+    // Each replay wraps the connection once more: none is kept for another request.
+    again.set_keepalive(None);
     *session.downstream_session = again;
     Ok(())
 }

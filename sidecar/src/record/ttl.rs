@@ -20,6 +20,12 @@ impl Ttl {
         }
     }
 
+    /// How long it is remembered that a session has ended: as long as the session could have lived, and 30 days for one
+    /// without end.
+    pub fn of_tombstone(self) -> Self {
+        if self.0 == 0 { Self(RELATIVE_MAX) } else { self }
+    }
+
     /// What goes over the wire. `now` is in seconds since 1970.
     pub fn on_the_wire(self, now: u64) -> u32 {
         if self.0 <= RELATIVE_MAX {
