@@ -70,6 +70,7 @@ fn all_kinds(version: TomcatVersion) {
     ended(&farm);
     ended_and_new(&farm);
     slow_to_serialize(&farm, REQUESTS / 3);
+    new_and_slow_to_serialize(&farm);
     all_is_well(&farm);
 }
 
@@ -89,7 +90,14 @@ fn walk_kinds(farm: &Farm, kinds: &[(&str, bool)], requests: i64) {
 
 fn all_is_well(farm: &Farm) {
     assert_eq!(farm.counted("mismatches"), 0);
-    for counter in ["conflicts", "conflicts_after_response", "save_failed", "foreign_files", "store_failed"] {
+    for counter in [
+        "conflicts",
+        "conflicts_after_response",
+        "save_failed",
+        "foreign_files",
+        "store_failed",
+        "file_errors",
+    ] {
         assert_eq!(farm.metric(counter), 0, "{counter}");
     }
     farm.await_quiet();
@@ -133,6 +141,25 @@ fn slow_to_serialize(farm: &Farm, requests: i64) {
     }
 }
 
+/// The first save takes its time as well, and there is no earlier state to fall back on.
+fn new_and_slow_to_serialize(farm: &Farm) {
+    for kind in ["small", "flush-cl", "closed", "invalidate-new"] {
+        let mut user = farm.client();
+        if kind == "invalidate-new" {
+            assert_eq!(user.get("/kind/small").number("n"), Some(1));
+        }
+        let created = user.get(&format!("/kind/{kind}?slow=300&big=100000"));
+        assert_eq!(created.status, 200, "{kind}: {}", created.text());
+        let seen = user.get("/kind/small?read=1");
+        assert_eq!(
+            seen.number("n"),
+            Some(if kind == "invalidate-new" { 2 } else { 1 }),
+            "{kind}: {}",
+            seen.text()
+        );
+    }
+}
+
 fn kinds_in_place(version: TomcatVersion) {
     if version.home().is_err() {
         return;
@@ -140,6 +167,7 @@ fn kinds_in_place(version: TomcatVersion) {
     let farm = Farm::builder().version(version).start();
     walk_kinds(&farm, &KINDS[..KINDS_IN_PLACE], REQUESTS_IN_PLACE);
     slow_to_serialize(&farm, REQUESTS_IN_PLACE / 5);
+    new_and_slow_to_serialize(&farm);
     all_is_well(&farm);
 }
 
