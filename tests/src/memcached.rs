@@ -93,6 +93,11 @@ impl Memcached {
         self.keys().into_iter().filter(|key| key.starts_with('l')).collect()
     }
 
+    /// Deletes an item. `false`: there was none.
+    pub fn delete(&self, key: &str) -> bool {
+        self.command(&format!("delete {key}\r\nmn\r\n"), "MN") == ["DELETED"]
+    }
+
     /// Sends a line and reads until a line that begins with `last`.
     pub fn command(&self, line: &str, last: &str) -> Vec<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

@@ -13,6 +13,8 @@ pub enum App {
     Plain,
     /// `/protected/*` needs FORM login.
     Form,
+    /// Everything needs FORM login.
+    FormEverywhere,
     /// `/protected/*` needs BASIC login.
     Basic,
 }
@@ -39,6 +41,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
         let security = match app {
             App::Plain => String::new(),
             App::Form => SECURITY.replace("LOGIN", FORM),
+            App::FormEverywhere => SECURITY.replace("LOGIN", FORM).replace("/protected/*", "/*"),
             App::Basic => {
                 SECURITY.replace("LOGIN", "<auth-method>BASIC</auth-method><realm-name>test</realm-name>")
             }

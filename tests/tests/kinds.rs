@@ -4,7 +4,7 @@
 use satchel_tests::{Farm, TomcatVersion, eventually};
 
 /// Kind, and whether its late phase can write.
-const KINDS: [(&str, bool); 14] = [
+const KINDS: [(&str, bool); 16] = [
     ("small", true),
     ("large-cl", true),
     ("large-chunked", true),
@@ -16,6 +16,8 @@ const KINDS: [(&str, bool); 14] = [
     ("redirect", true),
     ("senderror", true),
     ("throw", true),
+    ("not-modified", true),
+    ("missing", true),
     ("change-id", true),
     ("async-complete", true),
     ("async-dispatch", true),
@@ -26,7 +28,7 @@ const REQUESTS: i64 = 50;
 
 /// Tomcats that write in place do not save asynchronous requests (Tomcat's changelog, 10.1.56), and every request costs
 /// them a probe.
-const KINDS_IN_PLACE: usize = 12;
+const KINDS_IN_PLACE: usize = 14;
 const REQUESTS_IN_PLACE: i64 = 20;
 
 struct Walk<'a> {
@@ -47,6 +49,8 @@ impl<'a> Walk<'a> {
         let response = self.user.get(&format!("/kind/{kind}?expect={}{more}", self.n));
         let expected = match kind {
             "redirect" => 302,
+            "not-modified" => 304,
+            "missing" => 404,
             "senderror" | "throw" => 500,
             _ => 200,
         };

@@ -33,6 +33,32 @@ fn a_form_login_on_one_tomcat_opens_the_page_on_the_other() {
 }
 
 #[test]
+fn r12_with_a_login_for_everything_asking_tomcat_logs_nobody_out() {
+    let farm = Farm::builder().context("/", App::FormEverywhere).start();
+    let mut browser = farm.client();
+    let visit = |browser: &mut satchel_tests::Client| {
+        let page = browser.get("/kind/small");
+        (page.status, page.number("n"), page.text().contains("j_security_check"))
+    };
+    assert!(visit(&mut browser).2, "the login page");
+    assert_eq!(browser.post("/j_security_check", "j_username=alice&j_password=secret").status, 303);
+    assert_eq!(visit(&mut browser), (200, Some(1), false));
+    // Not saved: Tomcat is asked, with the session's id. An answer that went through the authenticator would be a login page.
+    assert_eq!(browser.get("/unserializable?write=1").status, 503);
+    assert_eq!(farm.metric("save_failed"), 1);
+    for n in 2..6 {
+        assert_eq!(visit(&mut browser), (200, Some(n), false));
+    }
+    // And so for somebody who has not logged in yet: the page that he wanted is still known.
+    let mut stranger = farm.client();
+    assert!(visit(&mut stranger).2);
+    assert_eq!(stranger.post("/j_security_check", "j_username=alice&j_password=secret").status, 303);
+    assert_eq!(visit(&mut stranger), (200, Some(1), false));
+    assert_eq!(farm.metric("sessions_invalidated"), 0);
+    farm.await_quiet();
+}
+
+#[test]
 fn a_basic_login_is_part_of_the_session() {
     for version in TomcatVersion::available() {
         let farm = Farm::builder().version(version).context("/", App::Basic).start();

@@ -55,6 +55,28 @@ fn r12_with_backup_timeout_0_every_response_is_held_until_its_session_is_stored(
 }
 
 #[test]
+fn r12_with_backup_timeout_0_large_responses_arrive_whole() {
+    let farm = Farm::builder().set("session.backup_timeout", "\"0ms\"").start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    let mut n = 1;
+    // Tomcat can't save before its response is read: it is held for a moment only.
+    for path in
+        ["/kind/large-cl", "/kind/large-chunked", "/kind/large-cl?late=1", "/kind/large-chunked?late=1"]
+    {
+        let response = user.get(path);
+        assert_eq!((response.status, response.body.len()), (200, 200 * 1024), "{path}");
+        n += 1;
+        assert_eq!(user.get("/kind/small?read=1").number("n"), Some(n), "{path}");
+    }
+    // A new session in a large response: nothing can be asked meanwhile.
+    let mut new = farm.client();
+    assert_eq!(new.get("/kind/large-chunked").body.len(), 200 * 1024);
+    assert_eq!(new.get("/kind/small").number("n"), Some(2));
+    farm.await_quiet();
+}
+
+#[test]
 fn responses_of_unheld_uris_are_not_held() {
     let farm = Farm::builder()
         .set("session.backup_timeout", "\"0ms\"")

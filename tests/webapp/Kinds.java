@@ -81,6 +81,15 @@ public class Kinds extends HttpServlet {
                 // The late write is the error page's.
                 response.sendError(500);
                 return;
+            case "not-modified":
+                response.setStatus(304);
+                after(request, late);
+                return;
+            case "missing":
+                // Tomcat's own error page.
+                response.sendError(404);
+                after(request, late);
+                return;
             case "throw":
                 throw new IllegalStateException("as asked");
             case "async-complete":
@@ -100,6 +109,8 @@ public class Kinds extends HttpServlet {
                 return;
             case "invalidate":
                 request.getSession().invalidate();
+                Common.count("invalidated");
+                Common.pause(request);
                 response.getWriter().print("ended\n");
                 return;
             case "invalidate-new":

@@ -1,6 +1,7 @@
 //! From what is written to what is valid. Errors name the key and what is allowed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -43,7 +44,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         log_level: file.log_level,
         stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
         buffering,
-        tomcat: tomcat(&file.tomcat)?,
+        tomcat: tomcat(&file.tomcat, limits.max_request_time)?,
         contexts: contexts(file.context)?,
         farm: farm(session.farm)?,
         settings: Settings {
@@ -94,7 +95,7 @@ fn socket(key: &str, text: &str) -> Result<SocketAddr, Invalid> {
     })
 }
 
-fn positive(key: &str, time: std::time::Duration) -> Result<(), Invalid> {
+fn positive(key: &str, time: Duration) -> Result<(), Invalid> {
     if time.is_zero() { Err(Invalid::new(key, "must be more than zero")) } else { Ok(()) }
 }
 
@@ -106,16 +107,20 @@ fn at_least_one(key: &str, n: usize) -> Result<usize, Invalid> {
     }
 }
 
-fn tomcat(raw: &raw::Tomcat) -> Result<TomcatConfig, Invalid> {
+fn tomcat(raw: &raw::Tomcat, max_request_time: Duration) -> Result<TomcatConfig, Invalid> {
     let config = TomcatConfig {
         address: raw.address.clone(),
         connect_timeout: raw.connect_timeout.unwrap_or(defaults::CONNECT_TIMEOUT).0,
-        read_timeout: raw.read_timeout.unwrap_or(defaults::READ_TIMEOUT).0,
+        read_timeout: raw.read_timeout.map_or(max_request_time, |time| time.0),
         write_timeout: raw.write_timeout.unwrap_or(defaults::WRITE_TIMEOUT).0,
         keepalive_timeout: raw.keepalive_timeout.unwrap_or(defaults::KEEPALIVE_TIMEOUT).0,
     };
     positive("tomcat.connect_timeout", config.connect_timeout)?;
     positive("tomcat.read_timeout", config.read_timeout)?;
+    if config.read_timeout > max_request_time {
+        let most = "must not be longer than tomcat.max_request_time: until the response begins, its session is locked";
+        return Err(Invalid::new("tomcat.read_timeout", most));
+    }
     positive("tomcat.write_timeout", config.write_timeout)?;
     Ok(config)
 }

@@ -12,9 +12,6 @@ pub const REQUEST_BUFFERING: bool = true;
 pub const CLIENT_MAX_BODY_SIZE: Size = Size(1 << 30);
 /// Tomcat is on the same machine: if connecting takes longer, its accept queue is full.
 pub const CONNECT_TIMEOUT: Time = Time::secs(2);
-/// nginx gives up after 60 s; a session's request may be a report that computes for minutes, and giving up
-/// would not stop it in Tomcat. Bounded by `max_request_time`.
-pub const READ_TIMEOUT: Time = Time::secs(600);
 /// As nginx's `proxy_send_timeout`.
 pub const WRITE_TIMEOUT: Time = Time::secs(60);
 /// Below Tomcat's `keepAliveTimeout` of 20 s, so that a request hardly ever meets a connection that Tomcat

@@ -73,6 +73,7 @@ fn what_is_wrong_is_refused_by_name() {
         ("n1:127.0.0.1:11211", "n1:::1:11211", "n1"),
         ("n1:127.0.0.1:11211", "", "memcached.nodes"),
         ("[memcached]", "[memcached]\ntimeout = 5", "units"),
+        ("[tomcat]", "[tomcat]\nmax_request_time = \"5s\"\nread_timeout = \"6s\"", "tomcat.read_timeout"),
         ("[memcached]", "[memcached]\ntimeout = \"0s\"", "memcached.timeout"),
         ("[memcached]", "[memcached]\ntimeout = \"3s\"", "at most 2s"),
         ("[memcached]", "[session]\nunknown_ids_per_second = 0\n[memcached]", "at least 1"),

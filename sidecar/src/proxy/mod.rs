@@ -204,9 +204,11 @@ impl ProxyHttp for Proxy {
             None => ctx.settling.is_none() && session.req_header().method.is_idempotent(),
         };
         if replayable && unread {
-            // Should no further try be possible, the gateway may have it.
-            ctx.sent = false;
             error.retry.decide_reuse(client_reused);
+            // Should no further try be possible, the gateway may have it. Not when the client has left: Tomcat has the request.
+            if error.retry() && *error.esource() == ErrorSource::Upstream {
+                ctx.sent = false;
+            }
         } else {
             error.set_retry(false);
         }
