@@ -61,12 +61,19 @@ impl Farm {
 
     /// A counter of the test application, summed over all Tomcats. Asked directly, past the sidecars.
     pub fn counted(&self, key: &str) -> i64 {
-        self.tomcats
-            .iter()
-            .map(|tomcat| {
-                Client::new(tomcat.port()).get(&format!("/stats?key={key}")).number("count").unwrap()
-            })
-            .sum()
+        self.counted_each(key).sum()
+    }
+
+    /// Whether every Tomcat has run at least a quarter of its share of the requests, and none was refused.
+    pub fn all_have_served(&self) -> bool {
+        let runs: Vec<i64> = self.counted_each("runs").collect();
+        let share = runs.iter().sum::<i64>() / i64::try_from(runs.len()).unwrap();
+        runs.iter().all(|runs| *runs > share / 4) && self.metric("unsent") == 0
+    }
+
+    fn counted_each(&self, key: &str) -> impl Iterator<Item = i64> {
+        let path = format!("/stats?key={key}");
+        self.tomcats.iter().map(move |tomcat| Client::new(tomcat.port()).get(&path).number("count").unwrap())
     }
 
     /// Waits until no lock and no session file is left: every exchange has come to its end.

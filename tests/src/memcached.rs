@@ -98,6 +98,16 @@ impl Memcached {
         self.command(&format!("delete {key}\r\nmn\r\n"), "MN") == ["DELETED"]
     }
 
+    /// Fills it with items of `size` bytes until it refuses one (option `-M`).
+    pub fn fill(&self, size: usize) {
+        let value = "x".repeat(size);
+        let refused = (0..100_000).any(|n| {
+            let line = format!("set fill-{size}-{n} 0 0 {size}\r\n{value}\r\nmn\r\n");
+            self.command(&line, "MN").iter().any(|answer| answer.starts_with("SERVER_ERROR"))
+        });
+        assert!(refused, "it has room without end");
+    }
+
     /// Sends a line and reads until a line that begins with `last`.
     pub fn command(&self, line: &str, last: &str) -> Vec<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();

@@ -26,6 +26,7 @@ fn r05_r06_parallel_increments_of_one_session_all_count() {
     assert_eq!(first.get("/kind/small?read=1").number("n"), Some(1 + CLIENTS * REQUESTS));
     assert_eq!(farm.counted("writes"), 1 + CLIENTS * REQUESTS, "no request ran twice");
     assert_eq!(farm.metric("conflicts") + farm.metric("conflicts_after_response"), 0);
+    assert!(farm.all_have_served());
     farm.await_quiet();
 }
 
@@ -79,6 +80,7 @@ fn r01_sessions_of_different_users_never_mix() {
             });
         }
     });
+    assert!(farm.all_have_served());
     farm.await_quiet();
     assert_eq!(farm.nodes[0].records().len(), USERS);
 }

@@ -104,6 +104,7 @@ fn all_is_well(farm: &Farm) {
     ] {
         assert_eq!(farm.metric(counter), 0, "{counter}");
     }
+    assert!(farm.all_have_served());
     farm.await_quiet();
 }
 

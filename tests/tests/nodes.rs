@@ -101,10 +101,11 @@ fn r23_a_node_that_hangs_costs_one_timeout_and_comes_back_with_its_sessions() {
         hung += i64::from(node_of(user) == 0);
         assert_eq!(response.status == 503, node_of(user) == 0, "{}", response.text());
     }
-    assert!(hung > 5, "{hung}");
-    // Waiting for each would have taken hung × 500 ms; the log tells how many have waited.
+    assert!(hung > 10, "{hung}");
+    // A request that waits leaves two of these in the log: its own, and that of looking after its lock behind it. The first
+    // two or three wait, until the node is known to be down.
     let waited = farm.sidecars[0].log().matches("n1: no answer in time").count();
-    assert!(waited < 4, "{waited} requests waited, in {:?}", began.elapsed());
+    assert!(waited <= 8, "{waited} waits, in {:?}", began.elapsed());
     farm.nodes[0].process().cont();
     for user in users.iter_mut().filter(|user| node_of(user) == 0) {
         eventually("its session is back", || user.get("/kind/small?read=1").number("n") == Some(1));

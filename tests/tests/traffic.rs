@@ -120,3 +120,22 @@ fn r19_a_session_too_large_for_memcached_keeps_its_last_state() {
     assert!(farm.sidecars.iter().any(|sidecar| sidecar.log().contains("bytes, more than the 1048576")));
     farm.await_quiet();
 }
+
+#[test]
+fn r19_what_memcached_drops_when_it_refuses_a_store_is_put_back() {
+    // -M: it refuses when it is full, instead of dropping what is old.
+    let farm = Farm::builder().memcached("-M").memcached("-m").memcached("4").start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small?big=2000").number("n"), Some(1));
+    for size in [100_000, 10_000, 2_000] {
+        farm.nodes[0].fill(size);
+    }
+    for _ in 0..3 {
+        let refused = user.get("/kind/small?big=100000");
+        assert_eq!((refused.status, refused.header("x-satchel-unsent")), (503, None), "{}", refused.text());
+        assert_eq!(user.get("/kind/small?read=1").number("n"), Some(1), "the last state is there again");
+    }
+    assert_eq!(user.get("/kind/small?big=2000").number("n"), Some(2), "and one of its size goes on");
+    assert_eq!(farm.metric("store_failed"), 3);
+    farm.await_quiet();
+}

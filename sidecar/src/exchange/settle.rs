@@ -350,7 +350,7 @@ impl Exchange {
         };
         counter.add();
         log::warn!(
-            "A session of context \"{}\" keeps its last stored state: {text}",
+            "A session of context \"{}\" was not stored; its last stored state, if it has one, stays: {text}",
             self.core.context(self.context).path
         );
     }

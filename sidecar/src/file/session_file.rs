@@ -102,16 +102,6 @@ impl SessionFile {
         i32::from_be_bytes(self.array(MAX_INACTIVE))
     }
 
-    /// Milliseconds since 1970.
-    pub fn creation_time(&self) -> i64 {
-        i64::from_be_bytes(self.array(CREATED))
-    }
-
-    /// Milliseconds since 1970.
-    pub fn this_accessed_time(&self) -> i64 {
-        i64::from_be_bytes(self.array(self.layout.this_accessed))
-    }
-
     /// The file with another id, for a session that has one name in Tomcat and one in the store.
     pub fn with_id(&self, id: &str) -> Self {
         if self.id() == id.as_bytes() {
@@ -209,7 +199,8 @@ pub(crate) mod tests {
         let file = SessionFile::parse(sample("ABC", 1800, b"\x70\x70\x70\x70")).unwrap();
         assert_eq!(file.id(), b"ABC");
         assert_eq!(file.max_inactive_interval(), 1800);
-        assert_eq!((file.creation_time(), file.this_accessed_time()), (1_000, 3_000));
+        let time = |at| i64::from_be_bytes(file.array(at));
+        assert_eq!((time(CREATED), time(file.layout.this_accessed)), (1_000, 3_000));
         assert_eq!(file.layout.this_accessed, 0xCA);
     }
 

@@ -65,11 +65,6 @@ impl Keys {
         Self { keys, max_size }
     }
 
-    /// The fingerprint of the key that seals, if there is one.
-    pub fn sealing(&self) -> Option<String> {
-        self.keys.first().map(|key| hex(&key.id))
-    }
-
     /// Makes the value that memcached holds. `identity` is what the record belongs to.
     ///
     /// # Errors
