@@ -63,7 +63,7 @@ pub async fn settle(
         new = match result {
             Ok(()) => New::Stored,
             // It does not exist: ended again within its request, or Tomcat could not save it.
-            Err(Failure::NotSaved) => New::None,
+            Err(Failure::NeverCame) => New::None,
             Err(_) => New::Failed,
         };
     }
@@ -100,7 +100,7 @@ pub async fn adopt(core: Arc<Core>, context: usize, announced: &Announced) {
     let id = announced.id.as_str();
     let file = match exchange.directory().take(id) {
         Ok(Some(bytes)) => exchange.understood(bytes, id),
-        Ok(None) => Err(Failure::NotSaved),
+        Ok(None) => Err(Failure::NeverCame),
         Err(error) => Err(Failure::File(error)),
     };
     exchange.directory().remove(id);
@@ -124,6 +124,7 @@ enum New {
 enum Failure {
     Store(StoreError),
     NotSaved,
+    NeverCame,
     Foreign,
     Abandoned,
     TomcatGone,
@@ -255,7 +256,7 @@ impl Exchange {
                         let time = self.core.settings.limits.max_request_time;
                         self.core.late.remember(self.context, announced, time);
                     }
-                    return (Err(Failure::NotSaved), lock);
+                    return (Err(Failure::NeverCame), lock);
                 }
                 Ok(None) => {}
             }
@@ -336,6 +337,15 @@ impl Exchange {
                 "Tomcat ended the request without saving it; Tomcat's own log says why (an attribute that \
                  cannot be serialized or restored, a full store directory)"
                     .into(),
+            ),
+            Failure::NeverCame => (
+                &metrics.save_failed,
+                format!(
+                    "Tomcat told a client of a new session and did not save it. If this is said of every new session: is \
+                     PersistentValve the first valve of <Host>, and has this application's <Context> a PersistentManager whose \
+                     <Store> is {}? Otherwise Tomcat's own log says why",
+                    self.directory().path().display()
+                ),
             ),
             Failure::Foreign => {
                 (&metrics.foreign_files, "a request that had been given up earlier saved over it".into())

@@ -270,7 +270,8 @@ impl Core {
         ttl: Ttl,
         stored: Stored,
     ) -> Result<(u32, Bytes), StoreError> {
-        let payload = Payload { counter, writer: rand::rng().random(), ttl, stored };
+        let primary = self.nodes.name(node).clone();
+        let payload = Payload { counter, writer: rand::rng().random(), primary, ttl, stored };
         let identity = self.farm.identity(target.context, target.id);
         let value = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?;
         let limit = self.nodes.item_size_max(node);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::ttl::Ttl;
+use crate::id::NodeName;
 
 const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
@@ -15,6 +16,9 @@ pub struct Payload {
     pub counter: u64,
     /// Random with every store: tells two records of one counter apart (R18).
     pub writer: u64,
+    /// The node in the suffix of the session's cookie when this was stored. A copy on another node says so where the session's
+    /// requests are locked.
+    pub primary: NodeName,
     /// What the item was stored with: idle time = this − what memcached says is left (R8).
     pub ttl: Ttl,
     /// The session or its end.
@@ -57,6 +61,10 @@ impl Payload {
         out.extend_from_slice(&self.counter.to_be_bytes());
         out.extend_from_slice(&self.writer.to_be_bytes());
         out.extend_from_slice(&self.ttl.0.to_be_bytes());
+        // Never cut: a node's name has at most 32 bytes.
+        let primary = self.primary.as_str().as_bytes();
+        out.push(primary.len() as u8);
+        out.extend_from_slice(primary);
         match &self.stored {
             Stored::Session { cookie_attributes, file } => {
                 // A header line is far below 64 KiB; a longer one is not kept.
@@ -82,13 +90,13 @@ impl Payload {
         let counter = u64::from_be_bytes(rest.take()?);
         let writer = u64::from_be_bytes(rest.take()?);
         let ttl = Ttl(u32::from_be_bytes(rest.take()?));
+        let [len] = rest.take()?;
+        let name = rest.split(usize::from(len))?;
+        let primary = std::str::from_utf8(&name).ok().and_then(NodeName::parse).ok_or(Malformed)?;
         let stored = match kind {
             SESSION => {
                 let len = usize::from(u16::from_be_bytes(rest.take()?));
-                if rest.0.len() < len {
-                    return Err(Malformed);
-                }
-                let cookie_attributes = rest.0.split_to(len);
+                let cookie_attributes = rest.split(len)?;
                 Stored::Session { cookie_attributes, file: rest.0 }
             }
             TOMBSTONE => match rest.0.as_ref() {
@@ -98,7 +106,7 @@ impl Payload {
             },
             _ => return Err(Malformed),
         };
-        Ok(Self { counter, writer, ttl, stored })
+        Ok(Self { counter, writer, primary, ttl, stored })
     }
 }
 
@@ -106,13 +114,11 @@ struct Reader(Bytes);
 
 impl Reader {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        if self.0.len() < N {
-            return Err(Malformed);
-        }
-        let head = self.0.split_to(N);
-        let mut out = [0; N];
-        out.copy_from_slice(&head);
-        Ok(out)
+        self.split(N)?.as_ref().try_into().map_err(|_| Malformed)
+    }
+
+    fn split(&mut self, len: usize) -> Result<Bytes, Malformed> {
+        if self.0.len() < len { Err(Malformed) } else { Ok(self.0.split_to(len)) }
     }
 }
 
@@ -123,10 +129,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(counter: u64, writer: u64, ttl: u32, attributes: Vec<u8>, file: Vec<u8>) {
+        fn what_is_written_is_read(
+            counter: u64, writer: u64, primary in "[A-Za-z0-9_]{1,32}", ttl: u32, attributes: Vec<u8>, file: Vec<u8>
+        ) {
+            let primary = NodeName::parse(&primary).unwrap();
             let session = Stored::Session { cookie_attributes: attributes.into(), file: file.into() };
             for stored in [session, Stored::Ended(Ended::Invalidated), Stored::Ended(Ended::IdChanged)] {
-                let payload = Payload { counter, writer, ttl: Ttl(ttl), stored };
+                let payload = Payload { counter, writer, primary: primary.clone(), ttl: Ttl(ttl), stored };
                 prop_assert_eq!(Payload::decode(payload.encode().into()), Ok(payload));
             }
         }

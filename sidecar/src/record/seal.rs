@@ -169,7 +169,7 @@ fn compress(payload: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::SessionId;
+    use crate::id::{NodeName, SessionId};
     use crate::record::{Farm, Payload, Stored, Ttl};
     use proptest::prelude::*;
 
@@ -214,6 +214,7 @@ mod tests {
         let payload = Payload {
             counter: 7,
             writer: 0x0102_0304_0506_0708,
+            primary: NodeName::parse("n1").unwrap(),
             ttl: Ttl(1805),
             stored: Stored::Session {
                 cookie_attributes: Bytes::from_static(b"; Path=/app; HttpOnly"),
