@@ -7,23 +7,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 use moka::future::Cache as Moka;
 use moka::policy::EvictionPolicy;
+use tokio::time::Instant;
 
 use crate::file::SessionFile;
 use crate::memcached::Incarnation;
 use crate::memcached::nodes::NodeIndex;
 use crate::record::{RecordKey, Ttl};
 
-/// Which stored version of a session is meant (R7).
+/// What one node holds of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The node.
+    pub node: NodeIndex,
+    /// What is there; `None`: nothing.
+    pub there: Option<There>,
+}
+
+/// An item on a node (R7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct There {
+    /// In which life of the node.
+    pub incarnation: Incarnation,
+    /// The item's cas.
+    pub cas: u64,
+}
+
+/// Which stored version of a session is meant, and what its store has to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// Where it is stored.
-    pub node: NodeIndex,
-    /// In which life of that node.
-    pub incarnation: Incarnation,
-    /// The item's cas there.
-    pub cas: u64,
     /// The record's counter.
     pub counter: u64,
+    /// The node where the session's requests are locked.
+    pub primary: Place,
+    /// The second copy; `None`: not known.
+    pub backup: Option<Place>,
 }
 
 /// A session as it was stored.
@@ -37,6 +54,10 @@ pub struct Session {
     pub ttl: Ttl,
     /// To issue the cookie again.
     pub cookie_attributes: Bytes,
+    /// Its copies are not where they belong, because a node has failed or has come back: it is stored even if it has not changed.
+    pub displaced: bool,
+    /// When the second copy's life was last begun anew.
+    pub backup_touched: Option<Instant>,
 }
 
 /// The cache. A clone is the same cache.

@@ -89,6 +89,14 @@ metrics! {
     late_sessions,
     /// Session files that belonged to no request and were removed.
     swept_files,
+    /// Sessions that were read from another copy than the first.
+    read_from_backup,
+    /// Sessions that were stored on another node because their own failed.
+    moved,
+    /// Stores of which only one copy could be made.
+    single_copies,
+    /// Stores that found a newer or another second copy than could be.
+    diverged,
     /// Records that were refused because they were forged, damaged or sealed with an unknown key.
     records_rejected,
     /// Sessions that vanished from memcached while a request used them.

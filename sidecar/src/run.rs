@@ -11,6 +11,7 @@ use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use pingora_proxy::ProxyServiceBuilder;
 use satchel_common::server::{InFlight, conf, run as run_server};
+use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::cache::Cache;
@@ -66,7 +67,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;
-    let core = Arc::new(core(config)?);
+    let (core, away) = core(config)?;
+    let core = Arc::new(core);
     if config.keys.is_empty() {
         log::warn!(
             "record.encryption is off: whoever can write memcached can run code in Tomcat, and whoever can read it can \
@@ -97,14 +99,15 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         service.add_tcp(&admin.to_string());
         server.add_service(service);
     }
-    let mut housekeeping = background_service("housekeeping", Housekeeping { core });
+    let mut housekeeping = background_service("housekeeping", Housekeeping { core, away });
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
     run_server(server, in_flight);
     Ok(())
 }
 
-fn core(config: &Config) -> Result<Core, StartError> {
+/// What exchanges share, and where it is said that it is known which nodes were away.
+fn core(config: &Config) -> Result<(Core, watch::Sender<bool>), StartError> {
     let metrics = Arc::new(Metrics::default());
     let contexts = Contexts::new(config.contexts.clone());
     let mut directories = Vec::new();
@@ -122,7 +125,8 @@ fn core(config: &Config) -> Result<Core, StartError> {
         })
         .collect();
     let nodes = Nodes::new(nodes, metrics.clone());
-    Ok(Core {
+    let (away, away_known) = watch::channel(false);
+    let core = Core {
         contexts,
         directories,
         farm: Farm::new(&config.farm, config.index_key.as_ref().map(|key| key.0)),
@@ -139,17 +143,26 @@ fn core(config: &Config) -> Result<Core, StartError> {
         settings: config.settings.clone(),
         suspects: Mutex::new(suspects),
         late: Late::default(),
-    })
+        away_known,
+    };
+    Ok((core, away))
 }
 
 struct Housekeeping {
     core: Arc<Core>,
+    away: watch::Sender<bool>,
 }
 
 #[async_trait]
 impl BackgroundService for Housekeeping {
     /// Runs on after the shutdown has begun: locks are renewed until the last request has ended.
     async fn start(&self, _shutdown: ShutdownWatch) {
-        tokio::join!(self.core.locks.clone().renew(), sweep(self.core.clone()));
+        let core = &self.core;
+        let keys = (0..core.nodes.len()).map(|node| core.farm.away(core.nodes.name(node))).collect();
+        tokio::join!(
+            core.locks.clone().renew(),
+            sweep(core.clone()),
+            core.nodes.clone().exchange_away(keys, self.away.clone())
+        );
     }
 }

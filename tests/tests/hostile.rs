@@ -69,7 +69,7 @@ fn r02_r03_r04_ids_that_lie_are_never_used() {
 
 #[test]
 fn r01_an_id_with_another_nodes_suffix_names_nothing() {
-    let farm = Farm::builder().tomcats(1).nodes(2).start();
+    let farm = Farm::builder().tomcats(1).nodes(2).set("memcached.copies", "1").start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
     let cookie = user.cookie("JSESSIONID").unwrap().to_owned();

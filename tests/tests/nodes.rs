@@ -30,7 +30,7 @@ fn users(farm: &Farm) -> Vec<Client> {
 
 #[test]
 fn r02_new_sessions_are_spread_over_the_nodes_and_found_by_their_suffix() {
-    let farm = Farm::builder().nodes(3).start();
+    let farm = Farm::builder().nodes(3).set("memcached.copies", "1").start();
     let mut users = users(&farm);
     let mut expected = [0; 3];
     users.iter().for_each(|user| expected[node_of(user)] += 1);
@@ -59,7 +59,7 @@ fn r02_a_session_is_found_without_a_suffix_and_with_an_unknown_one() {
 
 #[test]
 fn r23_a_dead_node_is_not_waited_for_and_comes_back() {
-    let mut farm = Farm::builder().nodes(2).start();
+    let mut farm = Farm::builder().nodes(2).set("memcached.copies", "1").start();
     let mut users = users(&farm);
     farm.nodes[0].process().kill9();
     for user in &mut users {
@@ -91,7 +91,12 @@ fn r23_a_dead_node_is_not_waited_for_and_comes_back() {
 
 #[test]
 fn r23_a_node_that_hangs_costs_one_timeout_and_comes_back_with_its_sessions() {
-    let mut farm = Farm::builder().nodes(2).set("memcached.timeout", "\"500ms\"").tomcats(1).start();
+    let mut farm = Farm::builder()
+        .nodes(2)
+        .set("memcached.timeout", "\"500ms\"")
+        .set("memcached.copies", "1")
+        .tomcats(1)
+        .start();
     let mut users = users(&farm);
     farm.nodes[0].process().stop();
     let began = Instant::now();
@@ -141,7 +146,8 @@ fn a_node_may_have_a_name_or_an_ipv6_address() {
     let store = tempfile::tempdir_in("/dev/shm").unwrap();
     let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store.path().join("ROOT")).start();
     let nodes = format!("\"n1:localhost:{}, n2:[::1]:{}\"", named.port(), six.port());
-    let sidecar = Sidecar::beside(&tomcat).set("memcached.nodes", &nodes).start();
+    let sidecar =
+        Sidecar::beside(&tomcat).set("memcached.nodes", &nodes).set("memcached.copies", "1").start();
     for _ in 0..20 {
         let mut user = sidecar.client();
         for n in 1..3 {

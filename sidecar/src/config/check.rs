@@ -37,6 +37,11 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
     positive("session.lock_timeout", lock_timeout)?;
     let backup_timeout = session.backup_timeout.unwrap_or(defaults::BACKUP_TIMEOUT).0;
     let (keys, index_key) = secrets(file.record)?;
+    let nodes = nodes(&file.memcached.nodes)?;
+    let copies = match file.memcached.copies.unwrap_or(defaults::COPIES) {
+        copies @ (1 | 2) => copies.min(nodes.len()),
+        other => return Err(Invalid::new("memcached.copies", format!("is {other}; 1 or 2 are allowed"))),
+    };
     Ok(Config {
         listen,
         admin,
@@ -56,6 +61,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
                 raw::Locking::All => Locking::All,
                 raw::Locking::None => Locking::None,
             },
+            copies,
             lock_timeout,
             backup_timeout: (!backup_timeout.is_zero()).then_some(backup_timeout),
             limits,
@@ -71,7 +77,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
             limit => limit.unwrap_or(defaults::UNKNOWN_IDS_PER_SECOND),
         },
         cache_size: session.cache_size.unwrap_or(defaults::CACHE_SIZE).0,
-        nodes: nodes(&file.memcached.nodes)?,
+        nodes,
         node_timeout: {
             let timeout = file.memcached.timeout.unwrap_or(defaults::NODE_TIMEOUT).0;
             positive("memcached.timeout", timeout)?;

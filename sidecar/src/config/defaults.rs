@@ -39,3 +39,5 @@ pub const NODE_TIMEOUT: Time = Time::secs(1);
 pub const NODE_TIMEOUT_MAX: Time = Time::secs(2);
 /// One farm to a set of memcached nodes is the usual case.
 pub const FARM: &str = "default";
+/// A session survives the death of its node.
+pub const COPIES: usize = 2;

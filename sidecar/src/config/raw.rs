@@ -92,6 +92,7 @@ pub enum Locking {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memcached {
+    pub copies: Option<usize>,
     pub nodes: String,
     pub timeout: Option<Time>,
 }

@@ -32,7 +32,8 @@ fn the_annotated_file_is_valid_and_shows_the_defaults() {
         .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret);
     let annotated = parse(&own).unwrap();
     assert!(!format!("{annotated:?}").contains("51"), "a key is never printed");
-    let minimal = parse(&minimal()).unwrap();
+    let two_nodes = minimal().replace("n1:127.0.0.1:11211", "n1:127.0.0.1:11211 n2:127.0.0.1:11212");
+    let minimal = parse(&two_nodes).unwrap();
     assert_eq!(annotated.threads, minimal.threads);
     assert_eq!(annotated.stop_timeout, minimal.stop_timeout);
     assert_eq!(annotated.log_level, minimal.log_level);

@@ -3,14 +3,17 @@
 //! [`load`] brings the session and places its file; the request is forwarded; [`settle`] watches what Tomcat
 //! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
 
+pub mod copies;
 pub mod fence;
 pub mod late;
 pub mod load;
+mod look_up;
 pub mod settle;
 #[cfg(test)]
 mod simulation;
 pub mod store;
 pub mod watch;
+mod write;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +25,7 @@ use crate::cache::{Cache, Session};
 use crate::context::{Context, Contexts};
 use crate::file::directory::Claim;
 use crate::file::{Placed, StoreDirectory};
-use crate::id::SessionId;
+use crate::id::{NodeName, SessionId};
 use crate::lock::{Lock, Locks};
 use crate::memcached::Nodes;
 use crate::memcached::nodes::NodeIndex;
@@ -56,6 +59,8 @@ pub struct Settings {
     pub node_suffix: NodeSuffix,
     /// Whether sessions are locked.
     pub locking: Locking,
+    /// On how many nodes a session is stored: 1 or 2.
+    pub copies: usize,
     /// How long a request waits for its session.
     pub lock_timeout: Duration,
     /// How long a response is held until its session is stored; `None`: as long as the request may run.
@@ -78,6 +83,8 @@ pub struct Core {
     pub keys: Keys,
     /// The memcached nodes.
     pub nodes: Nodes,
+    /// Turns true when it is known which nodes have been away.
+    pub away_known: tokio::sync::watch::Receiver<bool>,
     /// The locks that are held.
     pub locks: Arc<Locks>,
     /// The queues for each session.
@@ -104,6 +111,8 @@ pub struct Held {
     pub key: RecordKey,
     /// What was loaded.
     pub session: Arc<Session>,
+    /// The suffix that the client presented with it.
+    pub suffix: Option<NodeName>,
     /// The id under which Tomcat knows it.
     pub tomcat_id: String,
     /// The file.
@@ -128,6 +137,8 @@ pub struct Exchange {
     /// The session has just gone on under another id: a session cookie in this response would log the user
     /// out (R21).
     pub drop_cookie: bool,
+    /// Whether the client presented its ids in cookies.
+    pub in_cookie: bool,
     /// The request's `Host`, for probes.
     pub host: String,
     began: Instant,
@@ -177,6 +188,7 @@ impl Exchange {
             told: None,
             unknown: false,
             drop_cookie: false,
+            in_cookie: false,
             host,
             began: Instant::now(),
             _working: working,

@@ -43,8 +43,17 @@ pub struct Announced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStored;
 
+/// Where the sessions of a response are stored now: their cookies' suffixes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredAt {
+    /// The session that the response announced.
+    pub announced: Option<NodeIndex>,
+    /// The session that the request had, if it goes on.
+    pub held: Option<NodeIndex>,
+}
+
 /// What holds the response back until it is answered.
-pub type Release = oneshot::Sender<Result<(), NotStored>>;
+pub type Release = oneshot::Sender<Result<StoredAt, NotStored>>;
 
 /// Carries an exchange to its end.
 pub async fn settle(
@@ -54,12 +63,13 @@ pub async fn settle(
     release: Release,
 ) {
     let mut result = Ok(());
+    let mut at = StoredAt::default();
     let mut new_lock = None;
     let mut new = New::None;
     if let Some(announced) = &announced {
         let (file, lock) = exchange.await_new(announced, &mut progress).await;
         new_lock = lock;
-        result = exchange.create(announced, file).await;
+        result = exchange.create(announced, file).await.map(|node| at.announced = Some(node));
         new = match result {
             Ok(()) => New::Stored,
             // It does not exist: ended again within its request, or Tomcat could not save it.
@@ -68,19 +78,22 @@ pub async fn settle(
         };
     }
     let Some(mut held) = exchange.held.take() else {
-        exchange.finish(result, release);
+        exchange.finish(result.map(|()| at), release);
         drop(new_lock);
         return;
     };
     let verdict = exchange.verdict(&mut held, &mut progress).await;
-    let touch = match exchange.conclude(&held, verdict, new).await {
-        Ok(touch) => touch,
-        Err(error) => {
-            result = Err(error);
-            false
+    let mut touch = false;
+    match exchange.conclude(&held, verdict, new).await {
+        Ok(Concluded::Unchanged) => {
+            touch = true;
+            at.held = Some(held.session.version.primary.node);
         }
-    };
-    exchange.finish(result, release);
+        Ok(Concluded::Stored(node)) => at.held = Some(node),
+        Ok(Concluded::Nothing) => {}
+        Err(error) => result = Err(error),
+    }
+    exchange.finish(result.map(|()| at), release);
     let core = exchange.core.clone();
     if touch {
         let context = &core.context(exchange.context).path;
@@ -106,7 +119,7 @@ pub async fn adopt(core: Arc<Core>, context: usize, announced: &Announced) {
     exchange.directory().remove(id);
     let result = exchange.create(announced, file).await;
     exchange.core.metrics.late_sessions.add();
-    exchange.finish(result, oneshot::channel().0);
+    exchange.finish(result.map(|_| StoredAt::default()), oneshot::channel().0);
 }
 
 /// What became of the session that the response announced.
@@ -118,6 +131,16 @@ enum New {
     Stored,
     /// It could not be stored.
     Failed,
+}
+
+/// What became of the session that the request had.
+enum Concluded {
+    /// It was used and has not changed.
+    Unchanged,
+    /// It is stored, with this primary.
+    Stored(NodeIndex),
+    /// It was not used, or has ended.
+    Nothing,
 }
 
 /// What went wrong, for the log and the counters.
@@ -180,8 +203,8 @@ impl Exchange {
         }
     }
 
-    /// Carries the verdict out and removes the file. `true`: the session was used and has not changed.
-    async fn conclude(&self, held: &Held, verdict: Verdict, new: New) -> Result<bool, Failure> {
+    /// Carries the verdict out and removes the file.
+    async fn conclude(&self, held: &Held, verdict: Verdict, new: New) -> Result<Concluded, Failure> {
         let core = &self.core;
         let target = Target { key: &held.key, context: &core.context(self.context).path, id: &held.id };
         let taken = if verdict == Verdict::Saved { self.directory().take(&held.tomcat_id) } else { Ok(None) };
@@ -190,20 +213,19 @@ impl Exchange {
             Verdict::Saved => {
                 let bytes = taken.map_err(Failure::File)?.ok_or(Failure::NotSaved)?;
                 let file = self.understood(bytes, &held.tomcat_id)?.with_id(held.id.as_str());
-                if file.same_session(&held.session.file) {
-                    return Ok(true);
+                if file.same_session(&held.session.file) && !held.session.displaced {
+                    return Ok(Concluded::Unchanged);
                 }
-                core.store(&target, &held.session, file).await.map_err(Failure::Store)?;
-                Ok(false)
+                core.store(&target, &held.session, file).await.map(Concluded::Stored).map_err(Failure::Store)
             }
             // The session that was to take its place is not stored: this one stays (R21).
-            Verdict::Ended if new == New::Failed => Ok(false),
+            Verdict::Ended if new == New::Failed => Ok(Concluded::Nothing),
             Verdict::Ended => {
                 let ended = if new == New::Stored { Ended::IdChanged } else { Ended::Invalidated };
                 core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
-                Ok(false)
+                Ok(Concluded::Nothing)
             }
-            Verdict::NotLoaded => Ok(false),
+            Verdict::NotLoaded => Ok(Concluded::Nothing),
             Verdict::NotSaved => Err(Failure::NotSaved),
             Verdict::Foreign => Err(Failure::Foreign),
             Verdict::TomcatGone => Err(Failure::TomcatGone),
@@ -304,7 +326,11 @@ impl Exchange {
         None
     }
 
-    async fn create(&self, announced: &Announced, file: Result<SessionFile, Failure>) -> Result<(), Failure> {
+    async fn create(
+        &self,
+        announced: &Announced,
+        file: Result<SessionFile, Failure>,
+    ) -> Result<NodeIndex, Failure> {
         let path = &self.core.context(self.context).path;
         let key = self.core.farm.key(path, &announced.id);
         let target = Target { key: &key, context: path, id: &announced.id };
@@ -313,10 +339,10 @@ impl Exchange {
     }
 
     /// Counts, logs and lets the response go or stops it.
-    fn finish(&self, result: Result<(), Failure>, release: Release) {
+    fn finish(&self, result: Result<StoredAt, Failure>, release: Release) {
         let failure = match result {
-            Ok(()) => {
-                let _ = release.send(Ok(()));
+            Ok(at) => {
+                let _ = release.send(Ok(at));
                 return;
             }
             Err(failure) => failure,

@@ -2,22 +2,20 @@
 //! effect only on the version that this exchange loaded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use rand::RngExt;
+use tokio::time::Instant;
 
-use super::fence::{self, Next};
+use super::write::Record;
 use super::{Core, unix_time};
-use crate::cache::{Session, Version};
+use crate::cache::{Place, Session, There, Version};
 use crate::file::SessionFile;
 use crate::id::SessionId;
 use crate::lock::Lock;
 use crate::memcached::nodes::NodeIndex;
-use crate::memcached::{Answers, Command, Incarnation, Mode, NodeError, Reply};
-use crate::record::{Ended, Payload, RecordKey, Stored, Ttl};
-
-/// memcached's own bytes for an item beside key and value: header, cas and suffix (`items.c`), rounded up.
-const ITEM_OVERHEAD: usize = 128;
+use crate::memcached::{Command, NodeError, Reply};
+use crate::record::{Ended, RecordKey, Stored, Ttl};
 
 /// Why a session was not stored. The state before it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,15 +50,14 @@ pub struct Target<'a> {
 }
 
 /// A record as it is found.
-struct There {
-    ended: bool,
-    counter: u64,
-    cas: u64,
-    incarnation: Incarnation,
+pub(super) struct Found {
+    pub(super) ended: bool,
+    pub(super) counter: u64,
+    pub(super) there: There,
 }
 
 impl Core {
-    /// Stores a changed session over the version that was loaded.
+    /// Stores a changed session over the version that was loaded. The node that is its primary now.
     ///
     /// # Errors
     /// As [`StoreError`]; the loaded state is still there.
@@ -69,15 +66,12 @@ impl Core {
         target: &Target<'_>,
         old: &Session,
         file: SessionFile,
-    ) -> Result<(), StoreError> {
+    ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let stored =
-            Stored::Session { cookie_attributes: old.cookie_attributes.clone(), file: file.bytes().clone() };
-        let version = self.replace(target, old, ttl, stored).await?;
-        let cookie_attributes = old.cookie_attributes.clone();
-        self.cache.put(target.key.clone(), Arc::new(Session { file, version, ttl, cookie_attributes })).await;
+        let version = self.write(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
+        self.remember(target, file, version, ttl, old.cookie_attributes.clone()).await;
         self.metrics.sessions_stored.add();
-        Ok(())
+        Ok(version.primary.node)
     }
 
     /// Puts a tombstone over the version that was loaded: a late writer can't bring the session back.
@@ -86,7 +80,7 @@ impl Core {
     /// As [`StoreError`].
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
-        self.replace(target, old, old.ttl.of_tombstone(), Stored::Ended(ended)).await?;
+        self.write(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended))).await?;
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),
@@ -94,7 +88,7 @@ impl Core {
         Ok(())
     }
 
-    /// Stores a session that did not exist.
+    /// Stores a session that did not exist, on `node` or the next one that is up. The node that is its primary.
     ///
     /// # Errors
     /// As [`StoreError`]; [`StoreError::Conflict`] when a living session has this id.
@@ -104,186 +98,132 @@ impl Core {
         node: NodeIndex,
         file: SessionFile,
         cookie_attributes: Bytes,
-    ) -> Result<(), StoreError> {
+    ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let stored =
-            Stored::Session { cookie_attributes: cookie_attributes.clone(), file: file.bytes().clone() };
-        let mut counter = 1;
-        let (mut flags, mut value) = self.sealed(target, node, counter, ttl, stored.clone())?;
-        let mut answers = self.set(target.key, node, flags, value, ttl, Mode::Add, None).await?;
-        if answers.replies.first() == Some(&Reply::Exists) {
-            // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
-            let there =
-                self.there(target, node).await?.filter(|there| there.ended).ok_or(StoreError::Conflict)?;
-            counter = there.counter + 1;
-            (flags, value) = self.sealed(target, node, counter, ttl, stored)?;
-            let (mode, only) = (Mode::Cas(there.cas), Some(there.incarnation));
-            answers = self.set(target.key, node, flags, value, ttl, mode, only).await?;
+        let node = self.nodes.first_up(node).ok_or(NodeError::Down)?;
+        let nothing = |node| Place { node, there: None };
+        let mut base =
+            Version { counter: 0, primary: nothing(node), backup: self.backup_of(node).map(nothing) };
+        let record = |base| {
+            let stored = session(&cookie_attributes, &file);
+            Record { target, base, ttl, stored, loaded: None }
+        };
+        let mut result = self.write(record(base)).await;
+        // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
+        if result == Err(StoreError::Conflict)
+            && let Some(found) = self.there(target, node).await?.filter(|found| found.ended)
+        {
+            base.counter = found.counter;
+            base.primary.there = Some(found.there);
+            base.backup = None;
+            result = self.write(record(base)).await;
         }
-        let Some(Reply::Stored(cas)) = answers.replies.first() else { return Err(StoreError::Conflict) };
-        let version = Version { node, incarnation: answers.incarnation, cas: *cas, counter };
-        self.cache.put(target.key.clone(), Arc::new(Session { file, version, ttl, cookie_attributes })).await;
+        let version = result?;
+        self.remember(target, file, version, ttl, cookie_attributes).await;
         self.metrics.sessions_created.add();
-        Ok(())
+        Ok(version.primary.node)
     }
 
     /// The session was used and not changed: its life begins anew. Goes with the unlock in one round trip.
     pub async fn touch(&self, target: &Target<'_>, old: &Session, lock: Option<Lock>) {
+        let primary = old.version.primary.node;
         let touch = Command::Touch { key: target.key.record(), ttl: old.ttl.on_the_wire(unix_time()) };
-        let reply = match lock {
-            Some(lock) => lock.release_after(touch).await,
-            None => self.nodes.run(old.version.node, &[touch]).await.ok().and_then(|mut a| a.replies.pop()),
+        let first = async {
+            match lock {
+                Some(lock) => lock.release_after(touch.clone()).await,
+                None => self
+                    .nodes
+                    .run(primary, std::slice::from_ref(&touch))
+                    .await
+                    .ok()
+                    .and_then(|mut a| a.replies.pop()),
+            }
         };
+        let (reply, ()) = tokio::join!(first, self.touch_second(target, old, &touch));
         match reply {
             Some(Reply::Hit(_)) => self.metrics.sessions_touched.add(),
             Some(_) => {
                 self.metrics.vanished.add();
                 log::warn!(
                     "A session vanished from memcached node {} while it was in use",
-                    self.nodes.name(old.version.node)
+                    self.nodes.name(primary)
                 );
             }
             None => self.metrics.store_failed.add(),
         }
     }
 
-    async fn replace(
+    /// The second copy is touched once in a quarter of its life; one that is not there, or not this version, is made anew (R20).
+    async fn touch_second(&self, target: &Target<'_>, old: &Session, touch: &Command) {
+        let Some(node) = self.backup_of(old.version.primary.node) else { return };
+        let young = |at: Instant| at.elapsed() < Duration::from_secs(u64::from(old.ttl.0 / 4));
+        if old.version.backup.is_some_and(|place| place.node == node) && old.backup_touched.is_some_and(young)
+        {
+            return;
+        }
+        let Ok(answers) = self.nodes.run(node, std::slice::from_ref(touch)).await else { return };
+        let there = |cas| There { incarnation: answers.incarnation, cas };
+        let place = match answers.replies.first() {
+            Some(Reply::Hit(item)) if item.flags == old.version.counter as u32 => {
+                Ok(Place { node, there: Some(there(item.cas)) })
+            }
+            Some(Reply::Hit(item)) => {
+                self.copy(target.key, old.version.primary.node, Place { node, there: Some(there(item.cas)) })
+                    .await
+            }
+            _ => self.copy(target.key, old.version.primary.node, Place { node, there: None }).await,
+        };
+        if let Ok(place) = place {
+            let mut session = old.clone();
+            session.version.backup = Some(place);
+            session.backup_touched = Some(Instant::now());
+            self.cache.put(target.key.clone(), Arc::new(session)).await;
+        }
+    }
+
+    async fn remember(
         &self,
         target: &Target<'_>,
-        old: &Session,
+        file: SessionFile,
+        version: Version,
         ttl: Ttl,
-        stored: Stored,
-    ) -> Result<Version, StoreError> {
-        let node = old.version.node;
-        let only = Some(old.version.incarnation);
-        let (mut counter, mut cas) = (old.version.counter + 1, old.version.cas);
-        loop {
-            let (flags, value) = self.sealed(target, node, counter, ttl, stored.clone())?;
-            let mut result =
-                self.set(target.key, node, flags, value.clone(), ttl, Mode::Cas(cas), only).await;
-            let mut next = fence::after(answer(&result), self.settings.locking);
-            if next == Next::Look {
-                result = self.confirm(node, target, &value).await;
-                next = fence::after(answer(&result), self.settings.locking);
-            }
-            match (next, result) {
-                (Next::Stored(cas), Ok(answers)) => {
-                    return Ok(Version { node, incarnation: answers.incarnation, cas, counter });
-                }
-                (Next::Overwrite, _) => match self.there(target, node).await? {
-                    Some(there) if !there.ended => {
-                        self.metrics.overwritten.add();
-                        (counter, cas) = (there.counter + 1, there.cas);
-                    }
-                    _ => return Err(StoreError::Conflict),
-                },
-                (Next::Vanished, _) => {
-                    self.metrics.vanished.add();
-                    return Err(StoreError::Conflict);
-                }
-                (Next::PutBack, Err(error)) => {
-                    self.put_back(target, old).await;
-                    return Err(error.into());
-                }
-                (_, Err(error)) => return Err(error.into()),
-                (_, Ok(_)) => return Err(StoreError::Conflict),
-            }
-        }
-    }
-
-    /// The answer to a store that got none: stored, if the record that is there is this one.
-    async fn confirm(
-        &self,
-        node: NodeIndex,
-        target: &Target<'_>,
-        value: &Bytes,
-    ) -> Result<Answers, NodeError> {
-        let get = Command::Get { key: target.key.record(), value: true };
-        let answers = self.nodes.run_anyway(node, &[get]).await?;
-        match answers.replies.first() {
-            Some(Reply::Hit(item)) if item.value.as_ref() == Some(value) => {
-                Ok(Answers { replies: vec![Reply::Stored(item.cas)], ..answers })
-            }
-            _ => Err(NodeError::Timeout),
-        }
-    }
-
-    /// memcached drops the old item when it refuses a new one (R19): the last acknowledged record goes back
-    /// at once.
-    async fn put_back(&self, target: &Target<'_>, old: &Session) {
-        let stored = Stored::Session {
-            cookie_attributes: old.cookie_attributes.clone(),
-            file: old.file.bytes().clone(),
+        cookie_attributes: Bytes,
+    ) {
+        let session = Session {
+            file,
+            version,
+            ttl,
+            cookie_attributes,
+            displaced: false,
+            backup_touched: Some(Instant::now()),
         };
-        let node = old.version.node;
-        let result = match self.sealed(target, node, old.version.counter, old.ttl, stored) {
-            Ok((flags, value)) => {
-                let mode = Mode::Add;
-                self.set(target.key, node, flags, value, old.ttl, mode, None).await.map_err(StoreError::from)
-            }
-            Err(error) => Err(error),
-        };
-        self.cache.remove(target.key).await;
-        if let Err(error) = result {
-            log::error!(
-                "A session was dropped by memcached node {} and could not be put back: {error}",
-                self.nodes.name(node)
-            );
-        }
+        self.cache.put(target.key.clone(), Arc::new(session)).await;
     }
 
     /// What is there now; `None`: nothing, or nothing that can be opened.
-    async fn there(&self, target: &Target<'_>, node: NodeIndex) -> Result<Option<There>, StoreError> {
+    pub(super) async fn there(
+        &self,
+        target: &Target<'_>,
+        node: NodeIndex,
+    ) -> Result<Option<Found>, StoreError> {
         let get = Command::Get { key: target.key.record(), value: true };
         let answers = self.nodes.run(node, &[get]).await?;
         let Some(Reply::Hit(item)) = answers.replies.first() else { return Ok(None) };
         let identity = self.farm.identity(target.context, target.id);
-        Ok(self.unseal(&identity, item).ok().map(|payload| There {
+        Ok(self.unseal(&identity, item).ok().map(|payload| Found {
             ended: matches!(payload.stored, Stored::Ended(_)),
             counter: payload.counter,
-            cas: item.cas,
-            incarnation: answers.incarnation,
+            there: There { incarnation: answers.incarnation, cas: item.cas },
         }))
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "they are the parts of one command")]
-    async fn set(
-        &self,
-        key: &RecordKey,
-        node: NodeIndex,
-        flags: u32,
-        value: Bytes,
-        ttl: Ttl,
-        mode: Mode,
-        only: Option<Incarnation>,
-    ) -> Result<Answers, NodeError> {
-        let set = Command::Set { key: key.record(), value, flags, ttl: ttl.on_the_wire(unix_time()), mode };
-        self.nodes.run_in(node, &[set], only).await
-    }
-
-    /// Client flags and value.
-    fn sealed(
-        &self,
-        target: &Target<'_>,
-        node: NodeIndex,
-        counter: u64,
-        ttl: Ttl,
-        stored: Stored,
-    ) -> Result<(u32, Bytes), StoreError> {
-        let primary = self.nodes.name(node).clone();
-        let payload = Payload { counter, writer: rand::rng().random(), primary, ttl, stored };
-        let identity = self.farm.identity(target.context, target.id);
-        let value = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?;
-        let limit = self.nodes.item_size_max(node);
-        let size = value.len() + target.key.record().len() + ITEM_OVERHEAD;
-        if limit != 0 && size > limit {
-            return Err(StoreError::TooLarge { size, limit });
-        }
-        Ok((counter as u32, value.into()))
     }
 }
 
-/// The answer to a batch of one.
-fn answer(result: &Result<Answers, NodeError>) -> Result<&Reply, &NodeError> {
-    result.as_ref().map(|answers| answers.replies.first().unwrap_or(&Reply::Miss))
+fn session(cookie_attributes: &Bytes, file: &SessionFile) -> Stored {
+    Stored::Session { cookie_attributes: cookie_attributes.clone(), file: file.bytes().clone() }
+}
+
+/// A record over the version that was loaded.
+fn over<'a>(target: &'a Target<'a>, old: &Session, ttl: Ttl, stored: Stored) -> Record<'a> {
+    let loaded = Some((session(&old.cookie_attributes, &old.file), old.ttl));
+    Record { target, base: old.version, ttl, stored, loaded }
 }

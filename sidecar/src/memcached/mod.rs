@@ -1,6 +1,7 @@
 //! memcached nodes: a small trait of our own, its implementation over the `memcache` crate, and the view
 //! of which nodes are up.
 
+pub mod away;
 pub mod connection;
 pub mod health;
 pub mod node;

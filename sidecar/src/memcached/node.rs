@@ -135,6 +135,9 @@ pub trait Node: Send + Sync {
     /// Whether a fresh connection is answered (R23).
     async fn probe(&self) -> Result<(), NodeError>;
 
+    /// How long [`run`](Self::run) waits for an answer.
+    fn timeout(&self) -> std::time::Duration;
+
     /// The largest item that the node takes, in bytes (`item_size_max`); zero while it is unknown.
     fn item_size_max(&self) -> usize;
 }

@@ -1,15 +1,33 @@
 //! The configured nodes in their order, and which of them are used ([`health`](super::health) decides that).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::away::Away;
 use super::health::{Event, Health};
-use super::node::{Answers, Command, Incarnation, Node, NodeError};
+use super::node::{Answers, Command, Incarnation, Mode, Node, NodeError, Reply};
+use crate::exchange::unix_time;
 use crate::id::NodeName;
 use crate::metrics::Metrics;
+use crate::record::Ttl;
 
 /// Index of a node in configuration order.
 pub type NodeIndex = usize;
+
+/// How often it is told and learnt which nodes were away.
+const AWAY_STEP: Duration = Duration::from_secs(1);
+/// When an absence is this old, every sidecar has read of it: it is told at once, and read within a step.
+const AWAY_KNOWN_AFTER: Duration = Duration::from_millis(1_300);
+/// A sidecar that was just started has seen no session yet.
+const LONGEST_LIFE_AT_LEAST: u64 = 24 * 3600;
+/// How long it is remembered that a node was away, for sessions without end: as long as their tombstones.
+const LIFE_WITHOUT_END: u64 = 30 * 24 * 3600;
 
 /// All nodes.
 #[derive(Clone)]
@@ -17,6 +35,13 @@ pub struct Nodes(Arc<Inner>);
 
 struct Inner {
     entries: Vec<Entry>,
+    away: Away,
+    /// Counts the absences that this sidecar has noticed, with the time of the last.
+    noticed: watch::Sender<(u64, Option<Instant>)>,
+    /// How many of them each node has been told.
+    told: watch::Sender<Vec<u64>>,
+    /// How long a node that was away may hold what others have forgotten: the longest life of a session that was seen, in seconds.
+    longest_life: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -29,9 +54,13 @@ struct Entry {
 impl Nodes {
     /// In configuration order, which must be the same on every sidecar.
     pub fn new(nodes: Vec<(NodeName, Box<dyn Node>)>, metrics: Arc<Metrics>) -> Self {
+        let nodes_len = nodes.len();
         let entries =
             nodes.into_iter().map(|(name, node)| Entry { name, node, health: Mutex::default() }).collect();
-        Self(Arc::new(Inner { entries, metrics }))
+        let away = Away::new(nodes_len);
+        let longest_life = AtomicU64::new(LONGEST_LIFE_AT_LEAST);
+        let (noticed, told) = (watch::Sender::new((0, None)), watch::Sender::new(vec![0; nodes_len]));
+        Self(Arc::new(Inner { entries, away, noticed, told, longest_life, metrics }))
     }
 
     /// The node called `name`.
@@ -55,6 +84,11 @@ impl Nodes {
         (0..len).map(move |step| (start + step) % len)
     }
 
+    /// The first node that is up, in ring order from `start` on.
+    pub fn first_up(&self, start: NodeIndex) -> Option<NodeIndex> {
+        self.ring(start).find(|node| self.is_up(*node))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.entries.len()
@@ -63,6 +97,85 @@ impl Nodes {
     /// Whether there are none; the configuration refuses that.
     pub fn is_empty(&self) -> bool {
         self.0.entries.is_empty()
+    }
+
+    /// Whether a node may hold old copies, because it was away.
+    pub fn one_was_away(&self) -> bool {
+        self.0.away.any(unix_time())
+    }
+
+    /// Waits until all sidecars know of every absence that was noticed until now, so that nobody reads from a node that comes back what
+    /// was stored without it. Immediate while there was none lately.
+    pub async fn away_known(&self) {
+        let (noticed, Some(since)) = *self.0.noticed.borrow() else { return };
+        if since.elapsed() >= AWAY_KNOWN_AFTER {
+            return;
+        }
+        let told = |told: &Vec<u64>| (0..self.len()).all(|node| told[node] >= noticed || !self.is_up(node));
+        let _ = timeout(AWAY_KNOWN_AFTER, self.0.told.subscribe().wait_for(told)).await;
+        sleep_until(since + AWAY_KNOWN_AFTER).await;
+    }
+
+    /// A session lives for `seconds`; zero: for ever.
+    pub fn note_life(&self, seconds: u32) {
+        let seconds = if seconds == 0 { LIFE_WITHOUT_END } else { seconds.into() };
+        self.0.longest_life.fetch_max(seconds, Ordering::Relaxed);
+    }
+
+    /// Tells the other nodes, and learns from them, which nodes have been away; `keys` are the items' keys, by node. For ever.
+    pub async fn exchange_away(self, keys: Vec<String>, first: watch::Sender<bool>) {
+        join_all((0..self.len()).map(|node| self.exchange_away_with(node, &keys))).await;
+        first.send_replace(true);
+        // Each for itself: a node that hangs must not keep the others' news waiting.
+        join_all((0..self.len()).map(|node| self.exchange_away_for_ever(node, &keys))).await;
+    }
+
+    async fn exchange_away_for_ever(&self, node: NodeIndex, keys: &[String]) {
+        let mut notices = self.0.noticed.subscribe();
+        loop {
+            let (noticed, _) = *notices.borrow_and_update();
+            if self.is_up(node) {
+                self.exchange_away_with(node, keys).await;
+                self.0.told.send_modify(|told| told[node] = noticed);
+            }
+            let _ = timeout(AWAY_STEP, notices.changed()).await;
+        }
+    }
+
+    async fn exchange_away_with(&self, node: NodeIndex, keys: &[String]) {
+        let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
+        let Ok(answers) = self.run(node, &batch).await else { return };
+        let now = unix_time();
+        let mut told = Vec::new();
+        for (about, (key, reply)) in keys.iter().zip(&answers.replies).enumerate() {
+            let theirs = match reply {
+                Reply::Hit(item) => until(item.value.as_deref().unwrap_or_default()),
+                _ => 0,
+            };
+            self.0.away.note(about, theirs);
+            let ours = self.0.away.until(about);
+            if ours > theirs.max(now) {
+                let value = Bytes::from(ours.to_string());
+                let ttl = Ttl(u32::try_from(ours - now).unwrap_or(0)).on_the_wire(now);
+                told.push(Command::Set { key: key.clone(), value, flags: 0, ttl, mode: Mode::Set });
+            }
+        }
+        if !told.is_empty() {
+            let _ = self.run(node, &told).await;
+        }
+    }
+
+    fn note_away(&self, node: NodeIndex) {
+        self.0.away.note(node, unix_time() + self.0.longest_life.load(Ordering::Relaxed));
+        self.0.noticed.send_modify(|(count, since)| {
+            *count += 1;
+            *since = Some(Instant::now());
+        });
+    }
+
+    /// Whether every node is believed to be up.
+    pub fn all_up(&self) -> bool {
+        (0..self.len()).all(|node| self.is_up(node))
     }
 
     /// Whether a node is believed to be up.
@@ -113,7 +226,16 @@ impl Nodes {
         batch: &[Command],
         only: Option<Incarnation>,
     ) -> Result<Answers, NodeError> {
-        let result = self.0.entries[index].node.run(batch, only).await;
+        let entry = &self.0.entries[index];
+        let mut running = entry.node.run(batch, only);
+        let result = match timeout(entry.node.timeout() * 2 / 5, &mut running).await {
+            Ok(result) => result,
+            Err(_) => {
+                // Asked on a fresh connection meanwhile: when this request gives up, it is known whether the node is down.
+                self.tell(index, Event::TimedOut);
+                running.await
+            }
+        };
         match &result {
             Ok(_)
             | Err(NodeError::Down | NodeError::Reborn | NodeError::Refused(_) | NodeError::Protocol(_)) => {}
@@ -136,7 +258,10 @@ impl Nodes {
             (before, next)
         };
         match (before.is_used(), after.is_used()) {
-            (true, false) => log::warn!("memcached node {} is down", self.name(index)),
+            (true, false) => {
+                log::warn!("memcached node {} is down", self.name(index));
+                self.note_away(index);
+            }
             (false, true) => log::info!("memcached node {} is up", self.name(index)),
             _ => {}
         }
@@ -148,7 +273,7 @@ impl Nodes {
 
     /// Any answer is one: only a node that can't be reached is down.
     async fn probe(&self, index: NodeIndex, pause: Duration) {
-        tokio::time::sleep(pause).await;
+        sleep(pause).await;
         let failed = matches!(
             self.0.entries[index].node.probe().await,
             Err(NodeError::Timeout | NodeError::Unreachable(_))
@@ -159,4 +284,9 @@ impl Nodes {
     fn health(&self, index: NodeIndex) -> std::sync::MutexGuard<'_, Health> {
         self.0.entries[index].health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an item about a node says: seconds since 1970, in decimal.
+fn until(value: &[u8]) -> u64 {
+    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }

@@ -75,9 +75,13 @@ impl Node for Pool {
     }
 
     async fn probe(&self) -> Result<(), NodeError> {
-        let connection = timeout(self.timeout, self.dial()).await.unwrap_or(Err(NodeError::Timeout))?;
+        let connection = timeout(self.timeout / 2, self.dial()).await.unwrap_or(Err(NodeError::Timeout))?;
         self.put_back(connection);
         Ok(())
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn item_size_max(&self) -> usize {

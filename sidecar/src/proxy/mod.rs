@@ -1,9 +1,11 @@
 //! Pingora's callbacks. They translate between HTTP and the exchange, and decide nothing about sessions.
 
 mod flood;
+mod reissue;
 mod replay;
 mod request;
 mod response;
+mod suffix;
 pub mod upload;
 
 use std::net::SocketAddr;
@@ -90,7 +92,9 @@ impl Proxy {
         ctx: &mut Ctx,
         announced: Option<crate::exchange::settle::Announced>,
         progress: Progress,
-    ) -> Option<oneshot::Receiver<Result<(), crate::exchange::settle::NotStored>>> {
+    ) -> Option<
+        oneshot::Receiver<Result<crate::exchange::settle::StoredAt, crate::exchange::settle::NotStored>>,
+    > {
         let exchange = ctx.exchange.take()?;
         if exchange.held.is_none() && announced.is_none() {
             return None;

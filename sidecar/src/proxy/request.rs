@@ -26,6 +26,7 @@ impl Proxy {
         let presented = self.presented(request, context);
         let host = host(request);
         let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
+        exchange.in_cookie = !cookies::values(cookie_headers(request), &context.cookie_name).is_empty();
         ctx.began = exchange.began();
         ctx.held = !self.unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
         if presented.is_empty() {

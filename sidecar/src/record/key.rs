@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::id::SessionId;
+use crate::id::{NodeName, SessionId};
 
 /// Who shares sessions: every sidecar with this name and index key.
 #[derive(Clone)]
@@ -34,6 +34,16 @@ impl Farm {
         let mut hash = [0; 24];
         hash.copy_from_slice(&hasher.finalize().as_bytes()[..24]);
         RecordKey { hash }
+    }
+
+    /// The item that says that a node was away: `a` and 32 characters of base64url.
+    pub fn away(&self, node: &NodeName) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(&self.index_key);
+        hasher.update(b"away ");
+        hasher.update(self.name.as_bytes());
+        hasher.update(b" ");
+        hasher.update(node.as_str().as_bytes());
+        format!("a{}", URL_SAFE_NO_PAD.encode(&hasher.finalize().as_bytes()[..24]))
     }
 
     /// What a record is bound to: a record that is copied to another session's key can't be opened.

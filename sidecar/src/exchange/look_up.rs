@@ -1,0 +1,434 @@
+//! Finding a session among the nodes: its lock, its newest copy, and where its copies belong.
+//!
+//! A session is locked on its primary: the node that its newest record names, or the next one that is up after it. Whoever finds the
+//! record, by whatever cookie, comes to the same node; that is what keeps two requests of a session apart when it has moved (R24).
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::copies::{Has, newest};
+use super::load::Refusal;
+use super::{Core, Locking, unix_time};
+use crate::cache::{Place, Session, There, Version};
+use crate::file::SessionFile;
+use crate::id::Presented;
+use crate::lock::Lock;
+use crate::lock::backoff::Backoff;
+use crate::memcached::nodes::NodeIndex;
+use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
+use crate::record::{Ended, Payload, RecordKey, Stored};
+use crate::turn::Turn;
+
+/// How long a tombstone that says "id changed" keeps other requests of the old id from setting a cookie:
+/// longer than a browser's parallel requests last (R21).
+const ID_CHANGE_IS_YOUNG: u32 = 60;
+
+/// What became of a look-up.
+pub(super) enum Lookup {
+    Found(Box<Found>),
+    Ended { young_id_change: bool },
+    Absent,
+}
+
+/// A session that may be used: its turn and its lock are ours.
+pub(super) struct Found {
+    pub(super) key: RecordKey,
+    pub(super) session: Arc<Session>,
+    /// Seconds since the session's last request; `None` if it never ends.
+    pub(super) idle: Option<u32>,
+    pub(super) lock: Option<Lock>,
+    pub(super) turn: Turn,
+}
+
+/// What one look at one node came to.
+enum Step {
+    Session(Arc<Session>, Option<u32>, Option<Lock>),
+    Ended {
+        young_id_change: bool,
+    },
+    Absent,
+    /// The session's requests are locked there.
+    Elsewhere(NodeIndex),
+    /// The node went down meanwhile.
+    Down,
+}
+
+/// An item, and in which life of its node it was read.
+#[derive(Clone)]
+pub(super) struct Read {
+    pub(super) item: Item,
+    incarnation: Incarnation,
+}
+
+/// What a node answered.
+struct Seen {
+    node: NodeIndex,
+    read: Result<Option<Read>, NodeError>,
+}
+
+/// One session that is looked for.
+struct Search {
+    core: Arc<Core>,
+    key: RecordKey,
+    identity: Vec<u8>,
+    deadline: Instant,
+}
+
+impl Core {
+    pub(super) async fn look_up(
+        self: Arc<Self>,
+        context: usize,
+        presented: &Presented,
+    ) -> Result<Lookup, Refusal> {
+        let path = &self.context(context).path;
+        let key = self.farm.key(path, &presented.id);
+        let identity = self.farm.identity(path, &presented.id);
+        let deadline = Instant::now() + self.settings.lock_timeout;
+        let Ok(Ok(turn)) = timeout(self.settings.lock_timeout, self.turns.take(&key)).await else {
+            self.metrics.lock_timeouts.add();
+            return Err(Refusal::Busy);
+        };
+        if !*self.away_known.borrow() {
+            let _ =
+                timeout(self.settings.lock_timeout, self.away_known.clone().wait_for(|known| *known)).await;
+        }
+        let suffix = presented.suffix.as_ref().and_then(|suffix| self.nodes.find(suffix));
+        let start = suffix.unwrap_or_else(|| key.ring_start(self.nodes.len()));
+        // With one copy a node that is down may have the only one.
+        let single = self.settings.copies == 1;
+        if single && suffix.is_some_and(|node| !self.nodes.is_up(node)) {
+            return Err(Refusal::Store);
+        }
+        let mut home = self.nodes.first_up(start).ok_or(Refusal::Store)?;
+        let search = Search { core: self.clone(), key: key.clone(), identity, deadline };
+        for _ in 0..=2 * self.nodes.len() {
+            // Where the session is, is certain only if the cookie names a node that is up and none has been away.
+            let certain = suffix == Some(home) && !self.nodes.one_was_away();
+            match search.at(home, certain).await? {
+                Step::Session(session, idle, lock) => {
+                    if let Some(lock) = &lock {
+                        lock.keep_alive(key.record(), session.ttl.on_the_wire(unix_time()));
+                    }
+                    return Ok(Lookup::Found(Box::new(Found { key, session, idle, lock, turn })));
+                }
+                Step::Ended { young_id_change } => return Ok(Lookup::Ended { young_id_change }),
+                Step::Absent if single && suffix.is_none() && !self.nodes.all_up() => {
+                    return Err(Refusal::Store);
+                }
+                Step::Absent => return Ok(Lookup::Absent),
+                Step::Elsewhere(node) => home = node,
+                Step::Down if single => return Err(Refusal::Store),
+                Step::Down => home = self.nodes.first_up(home).ok_or(Refusal::Store)?,
+            }
+        }
+        // Nodes go up and down faster than one can look.
+        Err(Refusal::Store)
+    }
+
+    /// The node of the second copy of a session whose first is on `primary`; `None`: there is to be none, or no other node is up.
+    pub(super) fn backup_of(&self, primary: NodeIndex) -> Option<NodeIndex> {
+        if self.settings.copies < 2 {
+            return None;
+        }
+        self.nodes.ring(primary).skip(1).find(|node| self.nodes.is_up(*node))
+    }
+
+    /// What a node has, without its body.
+    pub(super) async fn peek(&self, node: NodeIndex, key: &RecordKey) -> Result<Option<Read>, NodeError> {
+        let answers = self.nodes.run(node, &[Command::Get { key: key.record(), value: false }]).await?;
+        Ok(Read::of(&answers, 0))
+    }
+
+    /// Opens the record in an item.
+    pub(super) fn unseal(&self, identity: &[u8], item: &Item) -> Result<Payload, String> {
+        let value = item.value.as_ref().ok_or("no value")?;
+        let bytes = self.keys.open(identity, value).map_err(|error| error.to_string())?;
+        let payload = Payload::decode(bytes).map_err(|error| error.to_string())?;
+        if payload.counter as u32 != item.flags {
+            return Err("its counter is not the one in its client flags".into());
+        }
+        Ok(payload)
+    }
+}
+
+impl Read {
+    fn of(answers: &Answers, at: usize) -> Option<Self> {
+        match answers.replies.get(at) {
+            Some(Reply::Hit(item)) => Some(Self { item: item.clone(), incarnation: answers.incarnation }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn there(&self) -> There {
+        There { incarnation: self.incarnation, cas: self.item.cas }
+    }
+}
+
+impl Seen {
+    fn has(&self) -> Has {
+        match &self.read {
+            Ok(Some(read)) => Has::Record(read.item.flags),
+            Ok(None) => Has::Nothing,
+            Err(_) => Has::Unknown,
+        }
+    }
+
+    fn place(&self) -> Place {
+        let read = self.read.as_ref().ok().and_then(Option::as_ref);
+        Place { node: self.node, there: read.map(Read::there) }
+    }
+}
+
+impl Search {
+    /// Looks with `home` as the place of the lock. With `certain` the other nodes are asked only when it has nothing.
+    async fn at(&self, home: NodeIndex, certain: bool) -> Result<Step, Refusal> {
+        let core = &self.core;
+        let cached = core.cache.get(&self.key).await.filter(|session| session.version.primary.node == home);
+        let others = if certain { core.backup_of(home).into_iter().collect() } else { self.all_but(home) };
+        let ask_others = async { if certain { Vec::new() } else { self.peek_at(&others).await } };
+        // One round trip, also when others are asked.
+        let (locked, mut seen) = tokio::join!(self.lock_and_get(home, cached.is_none()), ask_others);
+        let Locked { lock, read, waited } = match locked {
+            Ok(locked) => locked,
+            Err(LockError::Busy) => return Err(Refusal::Busy),
+            Err(LockError::Node) if !core.nodes.is_up(home) => return Ok(Step::Down),
+            Err(LockError::Node) => return Err(Refusal::Store),
+        };
+        let step = match &read {
+            Some(read) if certain => self.here(home, cached, read.clone()).await,
+            _ => {
+                // What was seen before a wait for the lock may have changed since.
+                if certain || waited {
+                    seen = self.peek_at(&others).await;
+                }
+                seen.insert(0, Seen { node: home, read: Ok(read) });
+                self.compare(cached, &seen).await
+            }
+        };
+        match step {
+            Ok(Step::Session(session, idle, _)) => Ok(Step::Session(session, idle, lock)),
+            // A miss gives its own lock back in the same turn (R9).
+            other => {
+                if let Some(lock) = lock {
+                    lock.release().await;
+                }
+                other
+            }
+        }
+    }
+
+    fn all_but(&self, home: NodeIndex) -> Vec<NodeIndex> {
+        let nodes = &self.core.nodes;
+        nodes.ring(home).skip(1).filter(|node| nodes.is_up(*node)).collect()
+    }
+
+    async fn peek_at(&self, nodes: &[NodeIndex]) -> Vec<Seen> {
+        join_all(
+            nodes
+                .iter()
+                .map(|node| async { Seen { node: *node, read: self.core.peek(*node, &self.key).await } }),
+        )
+        .await
+    }
+
+    /// The newest of all copies; the first is where the lock is.
+    async fn compare(&self, cached: Option<Arc<Session>>, seen: &[Seen]) -> Result<Step, Refusal> {
+        let home = &seen[0];
+        let all: Vec<Has> = seen.iter().map(Seen::has).collect();
+        let Some(at) = newest(&all) else {
+            let unsure = seen.iter().any(|seen| seen.read.is_err() && self.core.nodes.is_up(seen.node));
+            return if unsure { Err(Refusal::Store) } else { Ok(Step::Absent) };
+        };
+        let step = match (at, &home.read) {
+            (0, Ok(Some(read))) => self.here(home.node, cached, read.clone()).await?,
+            _ => self.on_another(seen[at].node, home.place()).await?,
+        };
+        if matches!(step, Step::Ended { .. }) {
+            // Nobody will store it again: its copies are made good now.
+            let belongs = [Some(home.node), self.core.backup_of(home.node)];
+            for (other, has) in seen.iter().zip(&all) {
+                if belongs.contains(&Some(other.node)) && !matches!(*has, Has::Unknown) && *has != all[at] {
+                    let _ = self.core.copy(&self.key, seen[at].node, other.place()).await;
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    /// The copy on `home` is the newest.
+    async fn here(
+        &self,
+        home: NodeIndex,
+        cached: Option<Arc<Session>>,
+        mut read: Read,
+    ) -> Result<Step, Refusal> {
+        let session = match cached.filter(|session| is_current(session, &read)) {
+            Some(session) => session,
+            None => {
+                if read.item.value.is_none() {
+                    match self.body(home).await? {
+                        Some(again) => read = again,
+                        None => return Ok(Step::Absent),
+                    }
+                }
+                let place = Place { node: home, there: Some(read.there()) };
+                match self.open(home, &read, place)? {
+                    Ok(session) => session,
+                    Err(other) => return Ok(other),
+                }
+            }
+        };
+        let idle = session.ttl.idle(read.item.ttl);
+        self.core.cache.put(self.key.clone(), session.clone()).await;
+        Ok(Step::Session(session, idle, None))
+    }
+
+    /// The newest copy is on another node than the one that holds the lock, where `home` is to be replaced.
+    async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
+        let Some(read) = self.body(node).await? else { return Ok(Step::Absent) };
+        self.core.metrics.read_from_backup.add();
+        let session = match self.open(node, &read, home)? {
+            Ok(session) => session,
+            Err(other) => return Ok(other),
+        };
+        let idle = session.ttl.idle(read.item.ttl);
+        Ok(Step::Session(session, idle, None))
+    }
+
+    async fn body(&self, node: NodeIndex) -> Result<Option<Read>, Refusal> {
+        let get = Command::Get { key: self.key.record(), value: true };
+        let answers = self.core.nodes.run(node, &[get]).await.map_err(|_| Refusal::Store)?;
+        Ok(Read::of(&answers, 0))
+    }
+
+    /// The session in a record read on `node`, if its first copy belongs to `primary`; otherwise the step that this is.
+    fn open(
+        &self,
+        node: NodeIndex,
+        read: &Read,
+        primary: Place,
+    ) -> Result<Result<Arc<Session>, Step>, Refusal> {
+        let core = &self.core;
+        core.metrics.bodies_fetched.add();
+        let refused = |error: String| {
+            core.metrics.records_rejected.add();
+            log::error!("A record on memcached node {} was refused: {error}", core.nodes.name(node));
+            Refusal::Record
+        };
+        let payload = core.unseal(&self.identity, &read.item).map_err(refused)?;
+        let ttl = payload.ttl;
+        core.nodes.note_life(ttl.0);
+        match payload.stored {
+            Stored::Ended(ended) => {
+                let age = ttl.idle(read.item.ttl).unwrap_or(u32::MAX);
+                let young_id_change = ended == Ended::IdChanged && age < ID_CHANGE_IS_YOUNG;
+                Ok(Err(Step::Ended { young_id_change }))
+            }
+            Stored::Session { cookie_attributes, file } => {
+                let file = SessionFile::parse(file).map_err(|error| refused(error.to_string()))?;
+                let version = Version { counter: payload.counter, primary, backup: None };
+                let named = core.nodes.find(&payload.primary);
+                let displaced = node != primary.node || named != Some(primary.node);
+                // Whoever finds this record locks it where it says, or behind that one if it is down.
+                let home = named.and_then(|named| core.nodes.first_up(named));
+                if let Some(home) = home.filter(|home| *home != primary.node) {
+                    return Ok(Err(Step::Elsewhere(home)));
+                }
+                let session =
+                    Session { file, version, ttl, cookie_attributes, displaced, backup_touched: None };
+                Ok(Ok(Arc::new(session)))
+            }
+        }
+    }
+
+    /// One round trip when the lock is free: the lock, then the item (R5).
+    async fn lock_and_get(&self, node: NodeIndex, mut value: bool) -> Result<Locked, LockError> {
+        let core = &self.core;
+        let get = |value| Command::Get { key: self.key.record(), value };
+        if core.settings.locking == Locking::None {
+            let answers = core.nodes.run(node, &[get(value)]).await?;
+            return Ok(Locked { lock: None, read: Read::of(&answers, 0), waited: false });
+        }
+        let mut backoff = Backoff::new(self.deadline.saturating_duration_since(Instant::now()));
+        let mut began = Instant::now();
+        let mut waits = false;
+        loop {
+            let lock = core.locks.prepare(&self.key, node);
+            let add = lock.add().ok_or(LockError::Node)?;
+            let answers = core.nodes.run(node, &[add, get(value)]).await?;
+            if lock.won(&answers).await {
+                return Ok(Locked { lock: Some(lock), read: Read::of(&answers, 1), waited: waits });
+            }
+            // Not won: what was read counts for nothing.
+            lock.forget();
+            if !std::mem::replace(&mut waits, true) {
+                core.metrics.lock_waits.add();
+            }
+            value = false;
+            let Some(pause) = backoff.next(began.elapsed(), crate::random::unit()) else {
+                core.metrics.lock_timeouts.add();
+                return Err(LockError::Busy);
+            };
+            began = Instant::now();
+            sleep(pause).await;
+        }
+    }
+}
+
+/// What came of the round trip to the lock's node.
+struct Locked {
+    /// `None` with locking "none".
+    lock: Option<Lock>,
+    read: Option<Read>,
+    waited: bool,
+}
+
+enum LockError {
+    Busy,
+    Node,
+}
+
+impl From<NodeError> for LockError {
+    fn from(_: NodeError) -> Self {
+        Self::Node
+    }
+}
+
+/// The local copy counts only if incarnation, cas and counter agree (R7).
+fn is_current(session: &Session, read: &Read) -> bool {
+    session.version.primary.there == Some(read.there()) && session.version.counter as u32 == read.item.flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Ttl;
+    use bytes::Bytes;
+
+    #[test]
+    fn r07_a_cas_of_another_life_means_nothing() {
+        let life = Incarnation { pid: 7, started: 100 };
+        let primary = Place { node: 0, there: Some(There { incarnation: life, cas: 5 }) };
+        let file = crate::file::session_file::tests::sample("A", 1800, b"");
+        let session = Session {
+            file: SessionFile::parse(file).unwrap(),
+            version: Version { counter: 3, primary, backup: None },
+            ttl: Ttl(1805),
+            cookie_attributes: Bytes::new(),
+            displaced: false,
+            backup_touched: None,
+        };
+        let read = Read { item: Item { value: None, flags: 3, cas: 5, ttl: 100 }, incarnation: life };
+        assert!(is_current(&session, &read));
+        let with = |change: fn(&mut Read)| {
+            let mut other = read.clone();
+            change(&mut other);
+            other
+        };
+        assert!(!is_current(&session, &with(|read| read.incarnation.started += 1)));
+        assert!(!is_current(&session, &with(|read| read.item.cas = 6)));
+        assert!(!is_current(&session, &with(|read| read.item.flags = 4)));
+    }
+}

@@ -1,0 +1,225 @@
+//! A memcached and the network between it and a sidecar, as far as sessions depend on them. After memcached 1.6.18.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::memcached::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
+
+pub const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What can go wrong.
+#[derive(Clone, Copy)]
+pub struct Faults {
+    /// Of a thousand batches: never arrive.
+    pub lost: u32,
+    /// Arrive, and their answers do not.
+    pub unanswered: u32,
+    /// Arrive seconds later, when nobody waits any more: memcached was stopped and goes on.
+    pub late: u32,
+    /// Of a thousand requests: the sidecar is stopped while it has the session, for longer than the lock's TTL.
+    pub asleep: u32,
+    /// Of a thousand batches: memcached is killed and starts again, empty.
+    pub restarts: u32,
+}
+
+/// One memcached.
+pub struct Memory {
+    items: BTreeMap<String, Held>,
+    cas: u64,
+    pub life: Incarnation,
+    random: SmallRng,
+    pub faults: Faults,
+    pub reach: Reach,
+}
+
+/// Whether it can be reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Yes,
+    /// Connections are refused.
+    Refused,
+    /// Nothing is answered, and what is sent is lost.
+    Silent,
+}
+
+struct Held {
+    value: Bytes,
+    flags: u32,
+    cas: u64,
+    ends: Option<Instant>,
+}
+
+impl Memory {
+    pub fn new(life: Incarnation, random: SmallRng, faults: Faults) -> Self {
+        Self { items: BTreeMap::new(), cas: 0, life, random, faults, reach: Reach::Yes }
+    }
+
+    fn apply(&mut self, batch: &[Command]) -> Answers {
+        let now = Instant::now();
+        self.items.retain(|_, item| item.ends.is_none_or(|ends| ends > now));
+        let replies = batch.iter().map(|command| self.one(command, now)).collect();
+        Answers { replies, incarnation: self.life }
+    }
+
+    fn one(&mut self, command: &Command, now: Instant) -> Reply {
+        let ends = |ttl: u32| (ttl > 0).then(|| now + Duration::from_secs(ttl.into()));
+        match command {
+            Command::Get { key, value } => match self.items.get(key) {
+                Some(item) => Reply::Hit(item.seen(*value, now)),
+                None => Reply::Miss,
+            },
+            Command::Touch { key, ttl } => match self.items.get_mut(key) {
+                Some(item) => {
+                    item.ends = ends(*ttl);
+                    Reply::Hit(item.seen(false, now))
+                }
+                None => Reply::Miss,
+            },
+            Command::Set { key, value, flags, ttl, mode } => {
+                let there = self.items.get(key).map(|item| item.cas);
+                match (mode, there) {
+                    (Mode::Add, Some(_)) => return Reply::Exists,
+                    (Mode::Cas(_), None) => return Reply::NotFound,
+                    (Mode::Cas(cas), Some(there)) if *cas != there => return Reply::Exists,
+                    _ => {}
+                }
+                self.cas += 1;
+                let item = Held { value: value.clone(), flags: *flags, cas: self.cas, ends: ends(*ttl) };
+                self.items.insert(key.clone(), item);
+                Reply::Stored(self.cas)
+            }
+            Command::Delete { key, cas } => match self.items.get(key) {
+                None => Reply::NotFound,
+                Some(item) if item.cas != *cas => Reply::Exists,
+                Some(_) => {
+                    self.items.remove(key);
+                    Reply::Deleted
+                }
+            },
+        }
+    }
+
+    pub fn restart(&mut self) {
+        self.items.clear();
+        self.cas = 0;
+        self.life.pid += 1;
+    }
+}
+
+impl Held {
+    fn seen(&self, value: bool, now: Instant) -> Item {
+        Item {
+            value: value.then(|| self.value.clone()),
+            flags: self.flags,
+            cas: self.cas,
+            ttl: self.ends.map_or(-1, |ends| i64::try_from(ends.duration_since(now).as_secs()).unwrap()),
+        }
+    }
+}
+
+/// One sidecar's way to it.
+pub struct Network {
+    pub memory: Arc<Mutex<Memory>>,
+    /// Until then the sidecar is stopped: nothing that it sends leaves it.
+    pub asleep: Arc<Mutex<Instant>>,
+}
+
+impl Network {
+    async fn awake(&self) {
+        let until = *self.asleep.lock().unwrap();
+        tokio::time::sleep_until(until).await;
+    }
+
+    async fn send(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
+        let (delay, dice, late, restart) = {
+            let mut memory = self.memory.lock().unwrap();
+            let faults = memory.faults;
+            let random = &mut memory.random;
+            (
+                Duration::from_micros(random.random_range(50..3_000)),
+                random.random_range(0..1000),
+                Duration::from_millis(random.random_range(1_000..12_000)),
+                random.random_range(0..1000) < faults.restarts,
+            )
+        };
+        let life = self.memory.lock().unwrap().life;
+        if only.is_some_and(|only| only != life) {
+            return Err(NodeError::Reborn);
+        }
+        sleep(delay).await;
+        self.reach().await?;
+        if restart {
+            self.memory.lock().unwrap().restart();
+        }
+        let faults = self.memory.lock().unwrap().faults;
+        let alive = |memory: &Memory| memory.life == life;
+        if dice < faults.lost {
+            return std::future::pending().await;
+        } else if dice < faults.lost + faults.unanswered {
+            let mut memory = self.memory.lock().unwrap();
+            if alive(&memory) {
+                memory.apply(batch);
+            }
+            return Err(NodeError::Unreachable("cut".into()));
+        } else if dice < faults.lost + faults.unanswered + faults.late {
+            let (memory, batch) = (self.memory.clone(), batch.to_vec());
+            tokio::spawn(async move {
+                sleep(late).await;
+                let mut memory = memory.lock().unwrap();
+                if memory.life == life {
+                    memory.apply(&batch);
+                }
+            });
+            return std::future::pending().await;
+        }
+        let answers = {
+            let mut memory = self.memory.lock().unwrap();
+            if !alive(&memory) {
+                return Err(NodeError::Unreachable("cut".into()));
+            }
+            memory.apply(batch)
+        };
+        sleep(delay).await;
+        self.reach().await?;
+        Ok(answers)
+    }
+
+    async fn reach(&self) -> Result<(), NodeError> {
+        let reach = self.memory.lock().unwrap().reach;
+        match reach {
+            Reach::Yes => Ok(()),
+            Reach::Refused => Err(NodeError::Unreachable("refused".into())),
+            Reach::Silent => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Node for Network {
+    async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
+        self.awake().await;
+        let answers = timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
+        self.awake().await;
+        answers
+    }
+
+    async fn probe(&self) -> Result<(), NodeError> {
+        self.awake().await;
+        timeout(NODE_TIMEOUT / 2, self.reach()).await.unwrap_or(Err(NodeError::Timeout))
+    }
+
+    fn timeout(&self) -> Duration {
+        NODE_TIMEOUT
+    }
+
+    fn item_size_max(&self) -> usize {
+        1 << 20
+    }
+}

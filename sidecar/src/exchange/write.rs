@@ -1,0 +1,334 @@
+//! Writing a record to its copies. Every write is a fence (R17): it takes effect only on what was there when the exchange
+//! read it, or on what is older. No copy is ever written blindly (R18).
+
+use bytes::Bytes;
+use rand::RngExt;
+
+use super::copies::is_newer;
+use super::fence::{self, Next};
+use super::look_up::Read;
+use super::store::{StoreError, Target};
+use super::{Core, unix_time};
+use crate::cache::{Place, There, Version};
+use crate::memcached::nodes::NodeIndex;
+use crate::memcached::{Answers, Command, Mode, NodeError, Reply};
+use crate::record::{Payload, RecordKey, Stored, Ttl};
+
+/// memcached's own bytes for an item beside key and value: header, cas and suffix (`items.c`), rounded up.
+const ITEM_OVERHEAD: usize = 128;
+
+/// A record that is to be written, and what it may replace.
+pub(super) struct Record<'a> {
+    pub(super) target: &'a Target<'a>,
+    /// The version that was loaded; for a session that did not exist, counter 0 and nothing at its places.
+    pub(super) base: Version,
+    pub(super) ttl: Ttl,
+    pub(super) stored: Stored,
+    /// What was loaded, as it was stored: to be put back when memcached drops it.
+    pub(super) loaded: Option<(Stored, Ttl)>,
+}
+
+/// A record as it goes over the wire.
+struct Sealed {
+    value: Bytes,
+    counter: u64,
+    ttl: Ttl,
+}
+
+/// What came of the second copy.
+enum Second {
+    /// There is to be none, or no other node is up.
+    None,
+    Stored(Place),
+    /// A newer one is there.
+    Newer,
+    Failed(NodeIndex),
+}
+
+impl Core {
+    /// Writes both copies at once. The version that is stored now.
+    ///
+    /// # Errors
+    /// As [`StoreError`]; what was loaded is still there.
+    pub(super) async fn write(&self, record: Record<'_>) -> Result<Version, StoreError> {
+        let version = self.write_copies(record).await?;
+        self.nodes.away_known().await;
+        Ok(version)
+    }
+
+    async fn write_copies(&self, record: Record<'_>) -> Result<Version, StoreError> {
+        let primary = record.base.primary;
+        let mut base = record.base;
+        loop {
+            let counter = base.counter + 1;
+            let sealed =
+                self.seal(record.target, counter, primary.node, record.ttl, record.stored.clone())?;
+            let (first, second) = tokio::join!(
+                self.put(record.target, base.primary, &sealed),
+                self.write_second(record.target, primary.node, base.backup, &sealed, &[])
+            );
+            let next = fence::after(first.as_ref().map(reply), self.settings.locking);
+            match (next, first) {
+                (Next::Stored(cas), Ok(answers)) => {
+                    let there = There { incarnation: answers.incarnation, cas };
+                    let first = Place { node: primary.node, there: Some(there) };
+                    let backup = self.second_copy(record.target, primary.node, second, &sealed).await;
+                    return Ok(Version { counter: sealed.counter, primary: first, backup });
+                }
+                (Next::Overwrite, _) => {
+                    let Some(found) =
+                        self.there(record.target, primary.node).await?.filter(|found| !found.ended)
+                    else {
+                        return Err(StoreError::Conflict);
+                    };
+                    self.metrics.overwritten.add();
+                    base.counter = found.counter;
+                    base.primary.there = Some(found.there);
+                    base.backup = None;
+                }
+                // The primary has forgotten it, but the second copy was the loaded version: made anew from it (R17).
+                (Next::Vanished, _)
+                    if base.primary.there.is_some() && matches!(second, Second::Stored(_)) =>
+                {
+                    self.metrics.vanished.add();
+                    base.primary.there = None;
+                    if let Second::Stored(place) = second {
+                        base.backup = Some(place);
+                    }
+                }
+                (Next::Vanished, _) => {
+                    self.metrics.vanished.add();
+                    return Err(StoreError::Conflict);
+                }
+                (Next::PutBack, Err(error)) => {
+                    self.put_back(&record, &base, second).await;
+                    return Err(error.into());
+                }
+                (Next::Failed | Next::Look, Err(error)) => {
+                    return self.without_primary(&record, second, &sealed, error).await;
+                }
+                (_, _) => {
+                    self.undo(record.target, primary.node, second).await;
+                    return Err(StoreError::Conflict);
+                }
+            }
+        }
+    }
+}
+
+impl Core {
+    /// The first copy is not there and its node is gone: the second one, if it is stored, is the session now.
+    async fn without_primary(
+        &self,
+        record: &Record<'_>,
+        second: Second,
+        sealed: &Sealed,
+        error: NodeError,
+    ) -> Result<Version, StoreError> {
+        let lost = record.base.primary.node;
+        let Second::Stored(primary) = second else { return Err(error.into()) };
+        if self.nodes.is_up(lost) {
+            // It answers others: they would read the old state there.
+            self.undo(record.target, lost, Second::Stored(primary)).await;
+            return Err(error.into());
+        }
+        self.metrics.moved.add();
+        let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
+        let backup = self.second_copy(record.target, primary.node, third, sealed).await;
+        Ok(Version { counter: sealed.counter, primary, backup })
+    }
+
+    /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
+    async fn second_copy(
+        &self,
+        target: &Target<'_>,
+        primary: NodeIndex,
+        mut second: Second,
+        sealed: &Sealed,
+    ) -> Option<Place> {
+        let mut failed = Vec::new();
+        loop {
+            match second {
+                Second::Stored(place) => return Some(place),
+                Second::Failed(node) => {
+                    failed.push(node);
+                    second = self.write_second(target, primary, None, sealed, &failed).await;
+                }
+                Second::None | Second::Newer => {
+                    if matches!(second, Second::Newer) {
+                        self.metrics.diverged.add();
+                    } else if self.settings.copies > 1 {
+                        self.metrics.single_copies.add();
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Writes the second copy to the first node behind `primary` that is up and not among `except`, over what is known to be
+    /// there or what turns out to be older.
+    async fn write_second(
+        &self,
+        target: &Target<'_>,
+        primary: NodeIndex,
+        known: Option<Place>,
+        sealed: &Sealed,
+        except: &[NodeIndex],
+    ) -> Second {
+        if self.settings.copies < 2 {
+            return Second::None;
+        }
+        let nodes = &self.nodes;
+        let Some(node) =
+            nodes.ring(primary).skip(1).find(|node| nodes.is_up(*node) && !except.contains(node))
+        else {
+            return Second::None;
+        };
+        let mut place = known.filter(|place| place.node == node);
+        loop {
+            let at = match place {
+                Some(place) => place,
+                None => match self.peek(node, target.key).await {
+                    Ok(Some(read)) if !is_newer(sealed.counter as u32, read.item.flags) => {
+                        return Second::Newer;
+                    }
+                    Ok(read) => Place { node, there: read.as_ref().map(Read::there) },
+                    Err(_) => return Second::Failed(node),
+                },
+            };
+            match self.put(target, at, sealed).await {
+                Ok(answers) => match reply(&answers) {
+                    Reply::Stored(cas) => {
+                        let there = Some(There { incarnation: answers.incarnation, cas: *cas });
+                        return Second::Stored(Place { node, there });
+                    }
+                    // Not what we thought: look.
+                    _ => place = None,
+                },
+                Err(NodeError::Reborn) => place = None,
+                Err(_) => return Second::Failed(node),
+            }
+        }
+    }
+
+    /// The second copy was written and the first could not be, because the session had changed there: the second is made to
+    /// follow the first again.
+    async fn undo(&self, target: &Target<'_>, primary: NodeIndex, second: Second) {
+        if let Second::Stored(place) = second
+            && self.copy(target.key, primary, place).await.is_err()
+        {
+            self.metrics.diverged.add();
+            log::warn!(
+                "The copies of a session on memcached nodes {} and {} differ",
+                self.nodes.name(primary),
+                self.nodes.name(place.node)
+            );
+        }
+    }
+
+    /// Copies a record as it is.
+    pub(super) async fn copy(
+        &self,
+        key: &RecordKey,
+        from: NodeIndex,
+        to: Place,
+    ) -> Result<Place, StoreError> {
+        let get = Command::Get { key: key.record(), value: true };
+        let answers = self.nodes.run(from, &[get]).await?;
+        let Reply::Hit(item) = reply(&answers) else { return Err(StoreError::Conflict) };
+        let set = Command::Set {
+            key: key.record(),
+            value: item.value.clone().unwrap_or_default(),
+            flags: item.flags,
+            // What is left of its life; -1: it has no end.
+            ttl: Ttl(u32::try_from(item.ttl).unwrap_or(0)).on_the_wire(unix_time()),
+            mode: to.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
+        };
+        let answers = self.nodes.run_in(to.node, &[set], to.there.map(|there| there.incarnation)).await?;
+        match reply(&answers) {
+            Reply::Stored(cas) => {
+                let there = Some(There { incarnation: answers.incarnation, cas: *cas });
+                Ok(Place { node: to.node, there })
+            }
+            _ => Err(StoreError::Conflict),
+        }
+    }
+
+    /// memcached drops the old item when it refuses a new one (R19): the last acknowledged record goes back at once.
+    async fn put_back(&self, record: &Record<'_>, base: &Version, second: Second) {
+        self.cache.remove(record.target.key).await;
+        let Some((loaded, ttl)) = record.loaded.clone() else { return };
+        let primary = base.primary.node;
+        let result = match self.seal(record.target, base.counter, primary, ttl, loaded) {
+            Ok(sealed) => {
+                let nothing = Place { node: primary, there: None };
+                if let Second::Stored(place) = second {
+                    let _ = self.put(record.target, place, &sealed).await;
+                }
+                self.put(record.target, nothing, &sealed).await.map(|_| ()).map_err(StoreError::from)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            log::error!(
+                "A session was dropped by memcached node {} and could not be put back: {error}",
+                self.nodes.name(primary)
+            );
+        }
+    }
+
+    /// One copy, on condition of what is there. A store without an answer is looked for.
+    async fn put(&self, target: &Target<'_>, place: Place, sealed: &Sealed) -> Result<Answers, NodeError> {
+        let set = Command::Set {
+            key: target.key.record(),
+            value: sealed.value.clone(),
+            flags: sealed.counter as u32,
+            ttl: sealed.ttl.on_the_wire(unix_time()),
+            mode: place.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
+        };
+        let only = place.there.map(|there| there.incarnation);
+        let result = self.nodes.run_in(place.node, &[set], only).await;
+        if !matches!(result, Err(NodeError::Timeout | NodeError::Unreachable(_))) {
+            return result;
+        }
+        let get = Command::Get { key: target.key.record(), value: true };
+        let answers = if self.settings.copies > 1 {
+            self.nodes.run(place.node, &[get]).await?
+        } else {
+            // There is no other copy to go on with.
+            self.nodes.run_anyway(place.node, &[get]).await?
+        };
+        match reply(&answers) {
+            Reply::Hit(item) if item.value.as_ref() == Some(&sealed.value) => {
+                Ok(Answers { replies: vec![Reply::Stored(item.cas)], ..answers })
+            }
+            _ => Err(NodeError::Timeout),
+        }
+    }
+
+    fn seal(
+        &self,
+        target: &Target<'_>,
+        counter: u64,
+        primary: NodeIndex,
+        ttl: Ttl,
+        stored: Stored,
+    ) -> Result<Sealed, StoreError> {
+        let name = self.nodes.name(primary).clone();
+        let payload = Payload { counter, writer: rand::rng().random(), primary: name, ttl, stored };
+        let identity = self.farm.identity(target.context, target.id);
+        let value = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?;
+        let limit = self.nodes.item_size_max(primary);
+        let size = value.len() + target.key.record().len() + ITEM_OVERHEAD;
+        if limit != 0 && size > limit {
+            return Err(StoreError::TooLarge { size, limit });
+        }
+        Ok(Sealed { value: value.into(), counter, ttl })
+    }
+}
+
+/// The answer to a batch of one.
+fn reply(answers: &Answers) -> &Reply {
+    answers.replies.first().unwrap_or(&Reply::Miss)
+}
