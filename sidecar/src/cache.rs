@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::file::SessionFile;
 use crate::memcached::Incarnation;
 use crate::memcached::nodes::NodeIndex;
-use crate::record::{RecordKey, Ttl};
+use crate::record::{Manifest, RecordKey, Ttl};
 
 /// What one node holds of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,10 @@ pub struct Session {
     pub cookie_attributes: Bytes,
     /// Its copies are not where they belong, because a node has failed or has come back: it is stored even if it has not changed.
     pub displaced: bool,
-    /// When the second copy's life was last begun anew.
-    pub backup_touched: Option<Instant>,
+    /// Where its chunks are, if it has some.
+    pub chunks: Option<Manifest>,
+    /// When the lives of its second copy and of its chunks were last begun anew.
+    pub renewed: Option<Instant>,
 }
 
 /// The cache. A clone is the same cache.

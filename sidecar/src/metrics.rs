@@ -67,6 +67,12 @@ metrics! {
     lock_waits,
     /// Requests that gave up waiting for a lock or a turn.
     lock_timeouts,
+    /// Requests that had their session read-only because its lock could not be had in time.
+    proceeded_without_lock,
+    /// Requests that locking "auto" had not locked and that changed their session.
+    auto_locking_misses,
+    /// Read-only requests that changed their session; the change was dropped.
+    changes_dropped,
     /// Locks that were found lost when they were renewed.
     locks_lost,
     /// Stores that were refused because the session had changed elsewhere; the client was told.

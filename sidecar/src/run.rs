@@ -143,6 +143,7 @@ fn core(config: &Config) -> Result<(Core, watch::Sender<bool>), StartError> {
         settings: config.settings.clone(),
         suspects: Mutex::new(suspects),
         late: Late::default(),
+        learned: Default::default(),
         away_known,
     };
     Ok((core, away))

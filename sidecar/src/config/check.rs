@@ -11,8 +11,9 @@ use satchel_common::config::Invalid;
 
 use super::{Config, Secret, TomcatConfig, defaults, raw};
 use crate::context::Context;
+use crate::exchange::access::{Locking, OnLockTimeout};
 use crate::exchange::watch::Limits;
-use crate::exchange::{Locking, NodeSuffix, Settings};
+use crate::exchange::{NodeSuffix, Settings};
 use crate::id::{NodeName, path_param};
 use crate::proxy::upload::Buffering;
 
@@ -57,12 +58,14 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
                 raw::NodeSuffix::Cookie => NodeSuffix::Cookie,
                 raw::NodeSuffix::Visible => NodeSuffix::Visible,
             },
-            locking: match session.locking {
-                raw::Locking::All => Locking::All,
-                raw::Locking::None => Locking::None,
-            },
+            locking: locking(session.locking.as_deref())?,
+            readonly_uri: whole_match("session.readonly_uri", session.readonly_uri)?,
             copies,
             lock_timeout,
+            on_lock_timeout: match session.on_lock_timeout {
+                raw::OnLockTimeout::Fail => OnLockTimeout::Fail,
+                raw::OnLockTimeout::Proceed => OnLockTimeout::Proceed,
+            },
             backup_timeout: (!backup_timeout.is_zero()).then_some(backup_timeout),
             limits,
             max_session_size: usize::try_from(
@@ -224,14 +227,29 @@ fn nodes(text: &str) -> Result<Vec<(NodeName, HostPort)>, Invalid> {
     Ok(nodes)
 }
 
+fn locking(text: Option<&str>) -> Result<Locking, Invalid> {
+    match text.unwrap_or(defaults::LOCKING) {
+        "all" => Ok(Locking::All),
+        "none" => Ok(Locking::None),
+        "auto" => Ok(Locking::Auto),
+        other => match other.strip_prefix("uri:") {
+            Some(pattern) => Ok(Locking::Uri(pattern_of_line("session.locking", pattern)?)),
+            None => Err(Invalid::new(
+                "session.locking",
+                format!("'{other}' is none of \"all\", \"none\", \"auto\", \"uri:REGEX\""),
+            )),
+        },
+    }
+}
+
 /// msm's patterns match the whole of `METHOD URI?query`.
 fn whole_match(key: &str, pattern: Option<String>) -> Result<Option<Regex>, Invalid> {
-    pattern
-        .map(|pattern| {
-            Regex::new(&format!("^(?:{pattern})$"))
-                .map_err(|error| Invalid::new(key, format!("is not a regular expression: {error}")))
-        })
-        .transpose()
+    pattern.map(|pattern| pattern_of_line(key, &pattern)).transpose()
+}
+
+fn pattern_of_line(key: &str, pattern: &str) -> Result<Regex, Invalid> {
+    Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|error| Invalid::new(key, format!("is not a regular expression: {error}")))
 }
 
 type Secrets = (Vec<Secret>, Option<Secret>);

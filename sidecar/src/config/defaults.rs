@@ -41,3 +41,5 @@ pub const NODE_TIMEOUT_MAX: Time = Time::secs(2);
 pub const FARM: &str = "default";
 /// A session survives the death of its node.
 pub const COPIES: usize = 2;
+/// Nothing is lost. msm's own default is "none".
+pub const LOCKING: &str = "all";

@@ -63,9 +63,11 @@ pub struct Session {
     #[serde(default)]
     pub node_suffix: NodeSuffix,
     pub backup_timeout: Option<Time>,
-    #[serde(default)]
-    pub locking: Locking,
+    pub locking: Option<String>,
     pub lock_timeout: Option<Time>,
+    #[serde(default)]
+    pub on_lock_timeout: OnLockTimeout,
+    pub readonly_uri: Option<String>,
     pub ignore_uri: Option<String>,
     pub unheld_uri: Option<String>,
     pub unknown_ids_per_second: Option<u32>,
@@ -83,10 +85,10 @@ pub enum NodeSuffix {
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Locking {
+pub enum OnLockTimeout {
     #[default]
-    All,
-    None,
+    Fail,
+    Proceed,
 }
 
 #[derive(Deserialize)]

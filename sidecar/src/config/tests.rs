@@ -30,7 +30,8 @@ fn the_annotated_file_is_valid_and_shows_the_defaults() {
     let own = annotated()
         .replace("Y2hhbmdlIG1lIGNoYW5nZSBtZSBjaGFuZ2UgbWUgISE=", secret)
         .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret);
-    let annotated = parse(&own).unwrap();
+    let mut annotated = parse(&own).unwrap();
+    assert!(annotated.settings.readonly_uri.take().is_some(), "it has no default");
     assert!(!format!("{annotated:?}").contains("51"), "a key is never printed");
     let two_nodes = minimal().replace("n1:127.0.0.1:11211", "n1:127.0.0.1:11211 n2:127.0.0.1:11212");
     let minimal = parse(&two_nodes).unwrap();
@@ -80,6 +81,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("[memcached]", "[session]\nunknown_ids_per_second = 0\n[memcached]", "at least 1"),
         ("[memcached]", "[session]\nignore_uri = \"(\"\n[memcached]", "session.ignore_uri"),
         ("[memcached]", "[session]\nlocking = \"some\"\n[memcached]", "all"),
+        ("[memcached]", "[session]\nlocking = \"uri:(\"\n[memcached]", "session.locking"),
+        ("[memcached]", "[session]\non_lock_timeout = \"x\"\n[memcached]", "proceed"),
         ("[record]", "[record]\nencryption = \"off\"", "record.encryption"),
         ("index_key", "#", "record.index_key"),
         ("keys = [\"Mz", "keys = [\"Nz\"]\n#", "record.keys: key 1"),

@@ -1,6 +1,5 @@
 //! What an answer to a conditional store means (R17, R19), as one function: no socket.
 
-use super::Locking;
 use crate::memcached::{NodeError, Reply};
 
 /// What to do next.
@@ -23,15 +22,15 @@ pub enum Next {
 }
 
 /// After a store on the loaded version.
-pub fn after(answer: Result<&Reply, &NodeError>, locking: Locking) -> Next {
+pub fn after(answer: Result<&Reply, &NodeError>, last_writer_wins: bool) -> Next {
     match answer {
         Ok(Reply::Stored(cas)) => Next::Stored(*cas),
-        Ok(Reply::Exists) if locking == Locking::None => Next::Overwrite,
+        Ok(Reply::Exists) if last_writer_wins => Next::Overwrite,
         Ok(Reply::NotFound) | Err(NodeError::Reborn) => Next::Vanished,
         Ok(_) => Next::Conflict,
         Err(NodeError::Refused(_)) => Next::PutBack,
         Err(NodeError::Timeout | NodeError::Unreachable(_)) => Next::Look,
-        Err(NodeError::Down | NodeError::Protocol(_)) => Next::Failed,
+        Err(NodeError::Down | NodeError::ChunkRefused(_) | NodeError::Protocol(_)) => Next::Failed,
     }
 }
 
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn r17_with_locks_a_store_takes_effect_only_on_the_loaded_version() {
-        let after = |answer| after(answer, Locking::All);
+        let after = |answer| after(answer, false);
         assert_eq!(after(Ok(&Reply::Stored(6))), Next::Stored(6));
         assert_eq!(after(Ok(&Reply::Exists)), Next::Conflict);
         assert_eq!(after(Ok(&Reply::NotFound)), Next::Vanished);
@@ -50,16 +49,16 @@ mod tests {
 
     #[test]
     fn r17_without_locks_the_last_writer_wins_over_what_is_there_and_brings_nothing_back() {
-        assert_eq!(after(Ok(&Reply::Exists), Locking::None), Next::Overwrite);
+        assert_eq!(after(Ok(&Reply::Exists), true), Next::Overwrite);
         for gone in [Ok(&Reply::NotFound), Err(&NodeError::Reborn)] {
-            assert_eq!(after(gone, Locking::None), Next::Vanished);
+            assert_eq!(after(gone, true), Next::Vanished);
         }
     }
 
     #[test]
     fn r17_a_store_without_answer_is_looked_for_and_r19_a_refused_one_undone() {
-        for locking in [Locking::All, Locking::None] {
-            let after = |error: NodeError| after(Err(&error), locking);
+        for last_writer_wins in [false, true] {
+            let after = |error: NodeError| after(Err(&error), last_writer_wins);
             assert_eq!(after(NodeError::Timeout), Next::Look);
             assert_eq!(after(NodeError::Unreachable("reset".into())), Next::Look);
             assert_eq!(after(NodeError::Refused("out of memory".into())), Next::PutBack);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::access::{Access, OnLockTimeout};
 use super::look_up::{Found, Lookup};
 use super::{Exchange, Held, unix_millis};
 use crate::id::{Presented, SessionId};
@@ -18,9 +19,6 @@ pub enum Refusal {
     /// Another request of the session takes too long, or too many wait.
     #[error("the session is in use by other requests")]
     Busy,
-    /// The record can't be opened.
-    #[error("the stored session cannot be opened")]
-    Record,
     /// The session's file can't be placed.
     #[error("the session cannot be handed to Tomcat")]
     File,
@@ -41,7 +39,7 @@ impl Exchange {
         }
         let mut ended = false;
         for candidate in presented.iter().take(CANDIDATES) {
-            match self.core.clone().look_up(self.context, candidate).await? {
+            match self.look_up(candidate).await? {
                 Lookup::Found(found) => return self.place(candidate, *found).await,
                 Lookup::Ended { young_id_change } => {
                     ended = true;
@@ -55,9 +53,27 @@ impl Exchange {
         Ok(())
     }
 
+    /// Past `lock_timeout` the session is had read-only, if the configuration says so.
+    async fn look_up(&mut self, presented: &Presented) -> Result<Lookup, Refusal> {
+        let core = &self.core;
+        match core.clone().look_up(self.context, presented, self.access).await {
+            Err(Refusal::Busy) if core.settings.on_lock_timeout == OnLockTimeout::Proceed => {
+                core.metrics.proceeded_without_lock.add();
+                self.access = Access::ReadOnly;
+                core.clone().look_up(self.context, presented, self.access).await
+            }
+            other => other,
+        }
+    }
+
     async fn place(&mut self, presented: &Presented, found: Found) -> Result<(), Refusal> {
         let core = self.core.clone();
-        let tomcat_id = core.tomcat_id(&presented.id, found.session.version.primary.node);
+        let tomcat_id = if self.access == Access::ReadOnly {
+            // Under a name of its own: Tomcat runs one request per id at a time.
+            SessionId::never_used().as_str().to_owned()
+        } else {
+            core.tomcat_id(&presented.id, found.session.version.primary.node)
+        };
         self.wait_for_suspect(&tomcat_id).await?;
         let file = found.session.file.with_id(&tomcat_id);
         let bytes: Bytes = match found.idle {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::access::Access;
 use super::copies::{Has, newest};
 use super::load::Refusal;
-use super::{Core, Locking, unix_time};
+use super::{Core, unix_time};
 use crate::cache::{Place, Session, There, Version};
 use crate::file::SessionFile;
 use crate::id::Presented;
@@ -18,7 +19,7 @@ use crate::lock::Lock;
 use crate::lock::backoff::Backoff;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
-use crate::record::{Ended, Payload, RecordKey, Stored};
+use crate::record::{Ended, Manifest, Payload, RecordKey, Stored};
 use crate::turn::Turn;
 
 /// How long a tombstone that says "id changed" keeps other requests of the old id from setting a cookie:
@@ -39,7 +40,8 @@ pub(super) struct Found {
     /// Seconds since the session's last request; `None` if it never ends.
     pub(super) idle: Option<u32>,
     pub(super) lock: Option<Lock>,
-    pub(super) turn: Turn,
+    /// `None` for a read-only request.
+    pub(super) turn: Option<Turn>,
 }
 
 /// What one look at one node came to.
@@ -49,6 +51,8 @@ enum Step {
         young_id_change: bool,
     },
     Absent,
+    /// What is there can't be opened: it counts as nothing.
+    Unreadable,
     /// The session's requests are locked there.
     Elsewhere(NodeIndex),
     /// The node went down meanwhile.
@@ -60,12 +64,15 @@ enum Step {
 pub(super) struct Read {
     pub(super) item: Item,
     incarnation: Incarnation,
+    /// Where its value was put together from.
+    pub(super) manifest: Option<Manifest>,
 }
 
 /// What a node answered.
 struct Seen {
     node: NodeIndex,
     read: Result<Option<Read>, NodeError>,
+    unreadable: bool,
 }
 
 /// One session that is looked for.
@@ -73,6 +80,7 @@ struct Search {
     core: Arc<Core>,
     key: RecordKey,
     identity: Vec<u8>,
+    access: Access,
     deadline: Instant,
 }
 
@@ -81,14 +89,15 @@ impl Core {
         self: Arc<Self>,
         context: usize,
         presented: &Presented,
+        access: Access,
     ) -> Result<Lookup, Refusal> {
         let path = &self.context(context).path;
         let key = self.farm.key(path, &presented.id);
         let identity = self.farm.identity(path, &presented.id);
         let deadline = Instant::now() + self.settings.lock_timeout;
-        let Ok(Ok(turn)) = timeout(self.settings.lock_timeout, self.turns.take(&key)).await else {
-            self.metrics.lock_timeouts.add();
-            return Err(Refusal::Busy);
+        let turn = match access {
+            Access::ReadOnly => None,
+            _ => Some(self.take_turn(&key).await?),
         };
         if !*self.away_known.borrow() {
             let _ =
@@ -102,7 +111,7 @@ impl Core {
             return Err(Refusal::Store);
         }
         let mut home = self.nodes.first_up(start).ok_or(Refusal::Store)?;
-        let search = Search { core: self.clone(), key: key.clone(), identity, deadline };
+        let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline };
         for _ in 0..=2 * self.nodes.len() {
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
             let certain = suffix == Some(home) && !self.nodes.one_was_away();
@@ -117,7 +126,7 @@ impl Core {
                 Step::Absent if single && suffix.is_none() && !self.nodes.all_up() => {
                     return Err(Refusal::Store);
                 }
-                Step::Absent => return Ok(Lookup::Absent),
+                Step::Absent | Step::Unreadable => return Ok(Lookup::Absent),
                 Step::Elsewhere(node) => home = node,
                 Step::Down if single => return Err(Refusal::Store),
                 Step::Down => home = self.nodes.first_up(home).ok_or(Refusal::Store)?,
@@ -125,6 +134,17 @@ impl Core {
         }
         // Nodes go up and down faster than one can look.
         Err(Refusal::Store)
+    }
+
+    async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
+        match timeout(self.settings.lock_timeout, self.turns.take(key)).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(Refusal::Busy),
+            Err(_) => {
+                self.metrics.lock_timeouts.add();
+                Err(Refusal::Busy)
+            }
+        }
     }
 
     /// The node of the second copy of a session whose first is on `primary`; `None`: there is to be none, or no other node is up.
@@ -143,7 +163,7 @@ impl Core {
 
     /// Opens the record in an item.
     pub(super) fn unseal(&self, identity: &[u8], item: &Item) -> Result<Payload, String> {
-        let value = item.value.as_ref().ok_or("no value")?;
+        let value = item.value.as_ref().ok_or("parts of it are missing")?;
         let bytes = self.keys.open(identity, value).map_err(|error| error.to_string())?;
         let payload = Payload::decode(bytes).map_err(|error| error.to_string())?;
         if payload.counter as u32 != item.flags {
@@ -154,9 +174,11 @@ impl Core {
 }
 
 impl Read {
-    fn of(answers: &Answers, at: usize) -> Option<Self> {
+    pub(super) fn of(answers: &Answers, at: usize) -> Option<Self> {
         match answers.replies.get(at) {
-            Some(Reply::Hit(item)) => Some(Self { item: item.clone(), incarnation: answers.incarnation }),
+            Some(Reply::Hit(item)) => {
+                Some(Self { item: item.clone(), incarnation: answers.incarnation, manifest: None })
+            }
             _ => None,
         }
     }
@@ -169,8 +191,8 @@ impl Read {
 impl Seen {
     fn has(&self) -> Has {
         match &self.read {
-            Ok(Some(read)) => Has::Record(read.item.flags),
-            Ok(None) => Has::Nothing,
+            Ok(Some(read)) if !self.unreadable => Has::Record(read.item.flags),
+            Ok(_) => Has::Nothing,
             Err(_) => Has::Unknown,
         }
     }
@@ -196,16 +218,21 @@ impl Search {
             Err(LockError::Node) if !core.nodes.is_up(home) => return Ok(Step::Down),
             Err(LockError::Node) => return Err(Refusal::Store),
         };
-        let step = match &read {
-            Some(read) if certain => self.here(home, cached, read.clone()).await,
-            _ => {
+        let here = match &read {
+            Some(read) if certain => self.here(home, cached.clone(), read.clone()).await,
+            _ => Ok(Step::Absent),
+        };
+        let step = match here {
+            Ok(nothing @ (Step::Absent | Step::Unreadable)) => {
                 // What was seen before a wait for the lock may have changed since.
                 if certain || waited {
                     seen = self.peek_at(&others).await;
                 }
-                seen.insert(0, Seen { node: home, read: Ok(read) });
-                self.compare(cached, &seen).await
+                let unreadable = matches!(nothing, Step::Unreadable);
+                seen.insert(0, Seen { node: home, read: Ok(read), unreadable });
+                self.compare(cached, seen).await
             }
+            other => other,
         };
         match step {
             Ok(Step::Session(session, idle, _)) => Ok(Step::Session(session, idle, lock)),
@@ -225,36 +252,46 @@ impl Search {
     }
 
     async fn peek_at(&self, nodes: &[NodeIndex]) -> Vec<Seen> {
-        join_all(
-            nodes
-                .iter()
-                .map(|node| async { Seen { node: *node, read: self.core.peek(*node, &self.key).await } }),
-        )
+        join_all(nodes.iter().map(|node| async {
+            let read = self.core.peek(*node, &self.key).await;
+            Seen { node: *node, read, unreadable: false }
+        }))
         .await
     }
 
-    /// The newest of all copies; the first is where the lock is.
-    async fn compare(&self, cached: Option<Arc<Session>>, seen: &[Seen]) -> Result<Step, Refusal> {
-        let home = &seen[0];
-        let all: Vec<Has> = seen.iter().map(Seen::has).collect();
-        let Some(at) = newest(&all) else {
-            let unsure = seen.iter().any(|seen| seen.read.is_err() && self.core.nodes.is_up(seen.node));
-            return if unsure { Err(Refusal::Store) } else { Ok(Step::Absent) };
-        };
-        let step = match (at, &home.read) {
-            (0, Ok(Some(read))) => self.here(home.node, cached, read.clone()).await?,
-            _ => self.on_another(seen[at].node, home.place()).await?,
-        };
-        if matches!(step, Step::Ended { .. }) {
-            // Nobody will store it again: its copies are made good now.
-            let belongs = [Some(home.node), self.core.backup_of(home.node)];
-            for (other, has) in seen.iter().zip(&all) {
-                if belongs.contains(&Some(other.node)) && !matches!(*has, Has::Unknown) && *has != all[at] {
-                    let _ = self.core.copy(&self.key, seen[at].node, other.place()).await;
+    /// The newest of all copies that can be opened; the first is where the lock is.
+    async fn compare(&self, cached: Option<Arc<Session>>, mut seen: Vec<Seen>) -> Result<Step, Refusal> {
+        loop {
+            let all: Vec<Has> = seen.iter().map(Seen::has).collect();
+            let home = &seen[0];
+            let Some(at) = newest(&all) else {
+                let unsure = seen.iter().any(|seen| seen.read.is_err() && self.core.nodes.is_up(seen.node));
+                return if unsure { Err(Refusal::Store) } else { Ok(Step::Absent) };
+            };
+            let step = match (at, &home.read) {
+                (0, Ok(Some(read))) => self.here(home.node, cached.clone(), read.clone()).await?,
+                _ => self.on_another(seen[at].node, home.place()).await?,
+            };
+            match step {
+                Step::Unreadable => seen[at].unreadable = true,
+                Step::Ended { .. } => {
+                    self.repair(&seen, at).await;
+                    return Ok(step);
                 }
+                _ => return Ok(step),
             }
         }
-        Ok(step)
+    }
+
+    /// A session has ended and nobody will store it again: its copies are made good now.
+    async fn repair(&self, seen: &[Seen], newest: usize) {
+        let home = seen[0].node;
+        let belongs = [Some(home), self.core.backup_of(home)];
+        for other in seen.iter().filter(|other| belongs.contains(&Some(other.node))) {
+            if other.read.is_ok() && other.has() != seen[newest].has() {
+                let _ = self.core.copy(&self.key, seen[newest].node, other.place()).await;
+            }
+        }
     }
 
     /// The copy on `home` is the newest.
@@ -267,14 +304,14 @@ impl Search {
         let session = match cached.filter(|session| is_current(session, &read)) {
             Some(session) => session,
             None => {
-                if read.item.value.is_none() {
+                if read.item.value.as_deref().is_none_or(|value| self.core.manifest(value).is_some()) {
                     match self.body(home).await? {
                         Some(again) => read = again,
                         None => return Ok(Step::Absent),
                     }
                 }
                 let place = Place { node: home, there: Some(read.there()) };
-                match self.open(home, &read, place)? {
+                match self.open(home, &read, place) {
                     Ok(session) => session,
                     Err(other) => return Ok(other),
                 }
@@ -289,7 +326,7 @@ impl Search {
     async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
         let Some(read) = self.body(node).await? else { return Ok(Step::Absent) };
         self.core.metrics.read_from_backup.add();
-        let session = match self.open(node, &read, home)? {
+        let session = match self.open(node, &read, home) {
             Ok(session) => session,
             Err(other) => return Ok(other),
         };
@@ -298,47 +335,41 @@ impl Search {
     }
 
     async fn body(&self, node: NodeIndex) -> Result<Option<Read>, Refusal> {
-        let get = Command::Get { key: self.key.record(), value: true };
-        let answers = self.core.nodes.run(node, &[get]).await.map_err(|_| Refusal::Store)?;
-        Ok(Read::of(&answers, 0))
+        self.core.fetch(node, &self.key).await.map_err(|_| Refusal::Store)
     }
 
     /// The session in a record read on `node`, if its first copy belongs to `primary`; otherwise the step that this is.
-    fn open(
-        &self,
-        node: NodeIndex,
-        read: &Read,
-        primary: Place,
-    ) -> Result<Result<Arc<Session>, Step>, Refusal> {
+    fn open(&self, node: NodeIndex, read: &Read, primary: Place) -> Result<Arc<Session>, Step> {
         let core = &self.core;
         core.metrics.bodies_fetched.add();
-        let refused = |error: String| {
+        let unreadable = |error: String| {
             core.metrics.records_rejected.add();
             log::error!("A record on memcached node {} was refused: {error}", core.nodes.name(node));
-            Refusal::Record
+            Step::Unreadable
         };
-        let payload = core.unseal(&self.identity, &read.item).map_err(refused)?;
+        let payload = core.unseal(&self.identity, &read.item).map_err(unreadable)?;
         let ttl = payload.ttl;
         core.nodes.note_life(ttl.0);
         match payload.stored {
             Stored::Ended(ended) => {
                 let age = ttl.idle(read.item.ttl).unwrap_or(u32::MAX);
                 let young_id_change = ended == Ended::IdChanged && age < ID_CHANGE_IS_YOUNG;
-                Ok(Err(Step::Ended { young_id_change }))
+                Err(Step::Ended { young_id_change })
             }
             Stored::Session { cookie_attributes, file } => {
-                let file = SessionFile::parse(file).map_err(|error| refused(error.to_string()))?;
+                let file = SessionFile::parse(file).map_err(|error| unreadable(error.to_string()))?;
                 let version = Version { counter: payload.counter, primary, backup: None };
                 let named = core.nodes.find(&payload.primary);
                 let displaced = node != primary.node || named != Some(primary.node);
                 // Whoever finds this record locks it where it says, or behind that one if it is down.
                 let home = named.and_then(|named| core.nodes.first_up(named));
                 if let Some(home) = home.filter(|home| *home != primary.node) {
-                    return Ok(Err(Step::Elsewhere(home)));
+                    return Err(Step::Elsewhere(home));
                 }
+                let chunks = read.manifest.clone();
                 let session =
-                    Session { file, version, ttl, cookie_attributes, displaced, backup_touched: None };
-                Ok(Ok(Arc::new(session)))
+                    Session { file, version, ttl, cookie_attributes, displaced, chunks, renewed: None };
+                Ok(Arc::new(session))
             }
         }
     }
@@ -347,7 +378,7 @@ impl Search {
     async fn lock_and_get(&self, node: NodeIndex, mut value: bool) -> Result<Locked, LockError> {
         let core = &self.core;
         let get = |value| Command::Get { key: self.key.record(), value };
-        if core.settings.locking == Locking::None {
+        if self.access != Access::Locked {
             let answers = core.nodes.run(node, &[get(value)]).await?;
             return Ok(Locked { lock: None, read: Read::of(&answers, 0), waited: false });
         }
@@ -379,7 +410,7 @@ impl Search {
 
 /// What came of the round trip to the lock's node.
 struct Locked {
-    /// `None` with locking "none".
+    /// `None` for a request that takes none.
     lock: Option<Lock>,
     read: Option<Read>,
     waited: bool,
@@ -418,9 +449,11 @@ mod tests {
             ttl: Ttl(1805),
             cookie_attributes: Bytes::new(),
             displaced: false,
-            backup_touched: None,
+            chunks: None,
+            renewed: None,
         };
-        let read = Read { item: Item { value: None, flags: 3, cas: 5, ttl: 100 }, incarnation: life };
+        let item = Item { value: None, flags: 3, cas: 5, ttl: 100 };
+        let read = Read { item, incarnation: life, manifest: None };
         assert!(is_current(&session, &read));
         let with = |change: fn(&mut Read)| {
             let mut other = read.clone();

@@ -3,6 +3,8 @@
 //! [`load`] brings the session and places its file; the request is forwarded; [`settle`] watches what Tomcat
 //! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
 
+pub mod access;
+mod chunks;
 pub mod copies;
 pub mod fence;
 pub mod late;
@@ -19,7 +21,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use regex::Regex;
 use satchel_common::server::Working;
+
+use access::{Access, Learned, Locking, OnLockTimeout};
 
 use crate::cache::{Cache, Session};
 use crate::context::{Context, Contexts};
@@ -43,26 +48,21 @@ pub enum NodeSuffix {
     Visible,
 }
 
-/// msm's lockingMode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locking {
-    /// Every request locks its session.
-    All,
-    /// No request does; the last writer wins.
-    None,
-}
-
 /// What the configuration says about exchanges.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Whether the application sees the node suffix.
     pub node_suffix: NodeSuffix,
-    /// Whether sessions are locked.
+    /// Which requests lock their session.
     pub locking: Locking,
+    /// Requests that only read their session, whatever they do.
+    pub readonly_uri: Option<Regex>,
     /// On how many nodes a session is stored: 1 or 2.
     pub copies: usize,
     /// How long a request waits for its session.
     pub lock_timeout: Duration,
+    /// What it does then.
+    pub on_lock_timeout: OnLockTimeout,
     /// How long a response is held until its session is stored; `None`: as long as the request may run.
     pub backup_timeout: Option<Duration>,
     /// Bounds of a request in Tomcat.
@@ -101,6 +101,8 @@ pub struct Core {
     pub suspects: Mutex<HashSet<(usize, String)>>,
     /// Ids that clients were told of and whose sessions have not come (R14).
     pub late: late::Late,
+    /// What requests were seen to do to their sessions, for locking "auto".
+    pub learned: Learned,
 }
 
 /// A session that was placed for Tomcat.
@@ -118,9 +120,9 @@ pub struct Held {
     /// The file.
     pub placed: Placed,
     _claim: Claim,
-    /// `None` with locking "none".
+    /// `None` for a request that takes none.
     lock: Option<Lock>,
-    _turn: Turn,
+    _turn: Option<Turn>,
 }
 
 /// One request's session work, from the lookup to the store.
@@ -128,6 +130,10 @@ pub struct Exchange {
     core: Arc<Core>,
     /// Which context the request is for.
     pub context: usize,
+    /// How it may use its session.
+    pub access: Access,
+    /// With locking "auto": what it is remembered by.
+    pub learn_as: Option<String>,
     /// The session, if one was found.
     pub held: Option<Held>,
     /// The id that Tomcat is told: the held session's, or a never-used one. `None`: the client presented none.
@@ -184,6 +190,8 @@ impl Exchange {
         Self {
             core,
             context,
+            access: Access::Locked,
+            learn_as: None,
             held: None,
             told: None,
             unknown: false,

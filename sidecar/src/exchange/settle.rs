@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch as channel};
 use tokio::time::{sleep, timeout};
 
+use super::access::Access;
 use super::store::{StoreError, Target};
 use super::watch::{ALIVE_WITHIN, PROBE_AFTER, Probed, Progress, Step, Verdict, next};
-use super::{Core, Exchange, Held, Locking};
+use super::{Core, Exchange, Held};
 use crate::file::SessionFile;
 use crate::id::SessionId;
 use crate::lock::Lock;
@@ -67,6 +68,7 @@ pub async fn settle(
     let mut new_lock = None;
     let mut new = New::None;
     if let Some(announced) = &announced {
+        exchange.learn(true);
         let (file, lock) = exchange.await_new(announced, &mut progress).await;
         new_lock = lock;
         result = exchange.create(announced, file).await.map(|node| at.announced = Some(node));
@@ -209,11 +211,16 @@ impl Exchange {
         let target = Target { key: &held.key, context: &core.context(self.context).path, id: &held.id };
         let taken = if verdict == Verdict::Saved { self.directory().take(&held.tomcat_id) } else { Ok(None) };
         self.directory().remove(&held.tomcat_id);
+        if self.access == Access::ReadOnly {
+            return Ok(self.drop_changes(held, verdict, taken.ok().flatten()));
+        }
         match verdict {
             Verdict::Saved => {
                 let bytes = taken.map_err(Failure::File)?.ok_or(Failure::NotSaved)?;
                 let file = self.understood(bytes, &held.tomcat_id)?.with_id(held.id.as_str());
-                if file.same_session(&held.session.file) && !held.session.displaced {
+                let changed = !file.same_session(&held.session.file);
+                self.learn(changed);
+                if !changed && !held.session.displaced {
                     return Ok(Concluded::Unchanged);
                 }
                 core.store(&target, &held.session, file).await.map(Concluded::Stored).map_err(Failure::Store)
@@ -221,11 +228,15 @@ impl Exchange {
             // The session that was to take its place is not stored: this one stays (R21).
             Verdict::Ended if new == New::Failed => Ok(Concluded::Nothing),
             Verdict::Ended => {
+                self.learn(true);
                 let ended = if new == New::Stored { Ended::IdChanged } else { Ended::Invalidated };
                 core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
                 Ok(Concluded::Nothing)
             }
-            Verdict::NotLoaded => Ok(Concluded::Nothing),
+            Verdict::NotLoaded => {
+                self.learn(false);
+                Ok(Concluded::Nothing)
+            }
             Verdict::NotSaved => Err(Failure::NotSaved),
             Verdict::Foreign => Err(Failure::Foreign),
             Verdict::TomcatGone => Err(Failure::TomcatGone),
@@ -237,6 +248,30 @@ impl Exchange {
                 core.add_suspect(self.context, &held.tomcat_id);
                 Err(Failure::Overtime)
             }
+        }
+    }
+
+    /// What a read-only request did to its copy of the session counts for nothing; that it used it does.
+    fn drop_changes(&self, held: &Held, verdict: Verdict, taken: Option<Bytes>) -> Concluded {
+        let saved = taken.and_then(|bytes| self.understood(bytes, &held.tomcat_id).ok());
+        let same = |file: SessionFile| file.with_id(held.id.as_str()).same_session(&held.session.file);
+        let changed = match verdict {
+            Verdict::Saved => saved.is_some_and(|file| !same(file)),
+            Verdict::Ended => true,
+            _ => false,
+        };
+        if changed {
+            self.core.metrics.changes_dropped.add();
+        }
+        if verdict == Verdict::NotLoaded { Concluded::Nothing } else { Concluded::Unchanged }
+    }
+
+    /// Remembers what the request has done, for the next one like it.
+    fn learn(&self, changed: bool) {
+        if let Some(line) = &self.learn_as
+            && self.core.learned.note(line, changed)
+        {
+            self.core.metrics.auto_locking_misses.add();
         }
     }
 
@@ -313,7 +348,7 @@ impl Exchange {
     }
 
     async fn lock_new(&self, announced: &Announced) -> Option<Lock> {
-        if self.core.settings.locking == Locking::None {
+        if self.core.settings.locking.last_writer_wins() {
             return None;
         }
         let key = self.core.farm.key(&self.core.context(self.context).path, &announced.id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::write::Record;
+use super::write::{Record, Written};
 use super::{Core, unix_time};
 use crate::cache::{Place, Session, There, Version};
 use crate::file::SessionFile;
@@ -68,10 +68,11 @@ impl Core {
         file: SessionFile,
     ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let version = self.write(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
-        self.remember(target, file, version, ttl, old.cookie_attributes.clone()).await;
+        let written = self.write(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
+        let node = written.version.primary.node;
+        self.remember(target, file, written, ttl, old.cookie_attributes.clone()).await;
         self.metrics.sessions_stored.add();
-        Ok(version.primary.node)
+        Ok(node)
     }
 
     /// Puts a tombstone over the version that was loaded: a late writer can't bring the session back.
@@ -106,11 +107,11 @@ impl Core {
             Version { counter: 0, primary: nothing(node), backup: self.backup_of(node).map(nothing) };
         let record = |base| {
             let stored = session(&cookie_attributes, &file);
-            Record { target, base, ttl, stored, loaded: None }
+            Record { target, base, ttl, stored, loaded: None, chunks: None }
         };
         let mut result = self.write(record(base)).await;
         // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
-        if result == Err(StoreError::Conflict)
+        if matches!(result, Err(StoreError::Conflict))
             && let Some(found) = self.there(target, node).await?.filter(|found| found.ended)
         {
             base.counter = found.counter;
@@ -118,10 +119,11 @@ impl Core {
             base.backup = None;
             result = self.write(record(base)).await;
         }
-        let version = result?;
-        self.remember(target, file, version, ttl, cookie_attributes).await;
+        let written = result?;
+        let node = written.version.primary.node;
+        self.remember(target, file, written, ttl, cookie_attributes).await;
         self.metrics.sessions_created.add();
-        Ok(version.primary.node)
+        Ok(node)
     }
 
     /// The session was used and not changed: its life begins anew. Goes with the unlock in one round trip.
@@ -139,7 +141,7 @@ impl Core {
                     .and_then(|mut a| a.replies.pop()),
             }
         };
-        let (reply, ()) = tokio::join!(first, self.touch_second(target, old, &touch));
+        let (reply, ()) = tokio::join!(first, self.renew(target, old, &touch));
         match reply {
             Some(Reply::Hit(_)) => self.metrics.sessions_touched.add(),
             Some(_) => {
@@ -153,49 +155,73 @@ impl Core {
         }
     }
 
-    /// The second copy is touched once in a quarter of its life; one that is not there, or not this version, is made anew (R20).
-    async fn touch_second(&self, target: &Target<'_>, old: &Session, touch: &Command) {
-        let Some(node) = self.backup_of(old.version.primary.node) else { return };
+    /// What a touch of the record itself does not reach, once in a quarter of its life: its chunks, and the second copy (R20).
+    /// What is not there, or not this version, is made anew.
+    async fn renew(&self, target: &Target<'_>, old: &Session, touch: &Command) {
+        let backup = self.backup_of(old.version.primary.node);
         let young = |at: Instant| at.elapsed() < Duration::from_secs(u64::from(old.ttl.0 / 4));
-        if old.version.backup.is_some_and(|place| place.node == node) && old.backup_touched.is_some_and(young)
-        {
+        let known = old.version.backup.map(|place| place.node) == backup;
+        if (backup.is_none() && old.chunks.is_none()) || (known && old.renewed.is_some_and(young)) {
             return;
         }
-        let Ok(answers) = self.nodes.run(node, std::slice::from_ref(touch)).await else { return };
-        let there = |cas| There { incarnation: answers.incarnation, cas };
-        let place = match answers.replies.first() {
-            Some(Reply::Hit(item)) if item.flags == old.version.counter as u32 => {
-                Ok(Place { node, there: Some(there(item.cas)) })
-            }
-            Some(Reply::Hit(item)) => {
-                self.copy(target.key, old.version.primary.node, Place { node, there: Some(there(item.cas)) })
-                    .await
-            }
-            _ => self.copy(target.key, old.version.primary.node, Place { node, there: None }).await,
-        };
-        if let Ok(place) = place {
-            let mut session = old.clone();
-            session.version.backup = Some(place);
-            session.backup_touched = Some(Instant::now());
-            self.cache.put(target.key.clone(), Arc::new(session)).await;
+        if let Some(chunks) = &old.chunks
+            && let Ok(false) = self.touch_chunks(old.version.primary.node, chunks, old.ttl).await
+        {
+            self.metrics.vanished.add();
+            let _ = self.store(target, old, old.file.clone()).await;
+            return;
         }
+        let mut session = old.clone();
+        if let Some(node) = backup {
+            session.version.backup = self.renew_second(target, old, node, touch).await;
+        }
+        session.renewed = Some(Instant::now());
+        self.cache.put(target.key.clone(), Arc::new(session)).await;
+    }
+
+    /// The second copy, as it is then; `None`: not known.
+    async fn renew_second(
+        &self,
+        target: &Target<'_>,
+        old: &Session,
+        node: NodeIndex,
+        touch: &Command,
+    ) -> Option<Place> {
+        let answers = self.nodes.run(node, std::slice::from_ref(touch)).await.ok()?;
+        let there = match answers.replies.first() {
+            Some(Reply::Hit(item)) => Some(item),
+            _ => None,
+        };
+        let place = Place {
+            node,
+            there: there.map(|item| There { incarnation: answers.incarnation, cas: item.cas }),
+        };
+        let whole = match &old.chunks {
+            Some(chunks) => self.touch_chunks(node, chunks, old.ttl).await.ok()?,
+            None => true,
+        };
+        if whole && there.is_some_and(|item| item.flags == old.version.counter as u32) {
+            return Some(place);
+        }
+        self.copy(target.key, old.version.primary.node, place).await.ok()
     }
 
     async fn remember(
         &self,
         target: &Target<'_>,
         file: SessionFile,
-        version: Version,
+        written: Written,
         ttl: Ttl,
         cookie_attributes: Bytes,
     ) {
         let session = Session {
             file,
-            version,
+            version: written.version,
             ttl,
             cookie_attributes,
             displaced: false,
-            backup_touched: Some(Instant::now()),
+            chunks: written.chunks,
+            renewed: Some(Instant::now()),
         };
         self.cache.put(target.key.clone(), Arc::new(session)).await;
     }
@@ -206,14 +232,12 @@ impl Core {
         target: &Target<'_>,
         node: NodeIndex,
     ) -> Result<Option<Found>, StoreError> {
-        let get = Command::Get { key: target.key.record(), value: true };
-        let answers = self.nodes.run(node, &[get]).await?;
-        let Some(Reply::Hit(item)) = answers.replies.first() else { return Ok(None) };
+        let Some(read) = self.fetch(node, target.key).await? else { return Ok(None) };
         let identity = self.farm.identity(target.context, target.id);
-        Ok(self.unseal(&identity, item).ok().map(|payload| Found {
+        Ok(self.unseal(&identity, &read.item).ok().map(|payload| Found {
             ended: matches!(payload.stored, Stored::Ended(_)),
             counter: payload.counter,
-            there: There { incarnation: answers.incarnation, cas: item.cas },
+            there: read.there(),
         }))
     }
 }
@@ -225,5 +249,5 @@ fn session(cookie_attributes: &Bytes, file: &SessionFile) -> Stored {
 /// A record over the version that was loaded.
 fn over<'a>(target: &'a Target<'a>, old: &Session, ttl: Ttl, stored: Stored) -> Record<'a> {
     let loaded = Some((session(&old.cookie_attributes, &old.file), old.ttl));
-    Record { target, base: old.version, ttl, stored, loaded }
+    Record { target, base: old.version, ttl, stored, loaded, chunks: old.chunks.clone() }
 }

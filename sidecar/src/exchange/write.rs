@@ -12,10 +12,11 @@ use super::{Core, unix_time};
 use crate::cache::{Place, There, Version};
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Mode, NodeError, Reply};
-use crate::record::{Payload, RecordKey, Stored, Ttl};
+use crate::record::{Manifest, Payload, RecordKey, Stored, Ttl};
 
-/// memcached's own bytes for an item beside key and value: header, cas and suffix (`items.c`), rounded up.
-const ITEM_OVERHEAD: usize = 128;
+/// Beyond it the second copy is written only after the first node has taken it: one that has no room for it drops what it has, and
+/// not both are to do that at once (R19). In bytes.
+const LARGE: usize = 64 * 1024;
 
 /// A record that is to be written, and what it may replace.
 pub(super) struct Record<'a> {
@@ -26,13 +27,34 @@ pub(super) struct Record<'a> {
     pub(super) stored: Stored,
     /// What was loaded, as it was stored: to be put back when memcached drops it.
     pub(super) loaded: Option<(Stored, Ttl)>,
+    /// Its chunks.
+    pub(super) chunks: Option<Manifest>,
+}
+
+/// What is stored now.
+pub(super) struct Written {
+    pub(super) version: Version,
+    pub(super) chunks: Option<Manifest>,
 }
 
 /// A record as it goes over the wire.
 struct Sealed {
+    /// What the record's item holds.
     value: Bytes,
+    /// The whole, if that is in chunks.
+    chunks: Option<(Manifest, Bytes)>,
     counter: u64,
     ttl: Ttl,
+}
+
+impl Sealed {
+    fn is_large(&self) -> bool {
+        self.chunks.is_some() || self.value.len() > LARGE
+    }
+
+    fn manifest(&self) -> Option<Manifest> {
+        self.chunks.as_ref().map(|(manifest, _)| manifest.clone())
+    }
 }
 
 /// What came of the second copy.
@@ -50,30 +72,45 @@ impl Core {
     ///
     /// # Errors
     /// As [`StoreError`]; what was loaded is still there.
-    pub(super) async fn write(&self, record: Record<'_>) -> Result<Version, StoreError> {
-        let version = self.write_copies(record).await?;
+    pub(super) async fn write(&self, record: Record<'_>) -> Result<Written, StoreError> {
+        let (old, was_on) = (record.chunks.clone(), record.base.primary.node);
+        let written = self.write_copies(record).await?;
+        if let Some(old) = old {
+            let Version { primary, backup, .. } = written.version;
+            let mut on = vec![was_on, primary.node];
+            on.extend(backup.map(|place| place.node));
+            on.sort_unstable();
+            on.dedup();
+            self.drop_chunks(on, old);
+        }
         self.nodes.away_known().await;
-        Ok(version)
+        Ok(written)
     }
 
-    async fn write_copies(&self, record: Record<'_>) -> Result<Version, StoreError> {
+    async fn write_copies(&self, record: Record<'_>) -> Result<Written, StoreError> {
         let primary = record.base.primary;
         let mut base = record.base;
         loop {
             let counter = base.counter + 1;
             let sealed =
                 self.seal(record.target, counter, primary.node, record.ttl, record.stored.clone())?;
-            let (first, second) = tokio::join!(
-                self.put(record.target, base.primary, &sealed),
-                self.write_second(record.target, primary.node, base.backup, &sealed, &[])
-            );
-            let next = fence::after(first.as_ref().map(reply), self.settings.locking);
+            let first = self.put(record.target, base.primary, &sealed);
+            let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
+            let (first, second) = if sealed.is_large() {
+                let first = first.await;
+                let second = if may_go_on(&first) { second.await } else { Second::None };
+                (first, second)
+            } else {
+                tokio::join!(first, second)
+            };
+            let next = fence::after(first.as_ref().map(reply), self.settings.locking.last_writer_wins());
             match (next, first) {
                 (Next::Stored(cas), Ok(answers)) => {
                     let there = There { incarnation: answers.incarnation, cas };
                     let first = Place { node: primary.node, there: Some(there) };
                     let backup = self.second_copy(record.target, primary.node, second, &sealed).await;
-                    return Ok(Version { counter: sealed.counter, primary: first, backup });
+                    let version = Version { counter: sealed.counter, primary: first, backup };
+                    return Ok(Written { version, chunks: sealed.manifest() });
                 }
                 (Next::Overwrite, _) => {
                     let Some(found) =
@@ -124,7 +161,7 @@ impl Core {
         second: Second,
         sealed: &Sealed,
         error: NodeError,
-    ) -> Result<Version, StoreError> {
+    ) -> Result<Written, StoreError> {
         let lost = record.base.primary.node;
         let Second::Stored(primary) = second else { return Err(error.into()) };
         if self.nodes.is_up(lost) {
@@ -135,7 +172,8 @@ impl Core {
         self.metrics.moved.add();
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
         let backup = self.second_copy(record.target, primary.node, third, sealed).await;
-        Ok(Version { counter: sealed.counter, primary, backup })
+        let version = Version { counter: sealed.counter, primary, backup };
+        Ok(Written { version, chunks: sealed.manifest() })
     }
 
     /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
@@ -237,12 +275,19 @@ impl Core {
         let get = Command::Get { key: key.record(), value: true };
         let answers = self.nodes.run(from, &[get]).await?;
         let Reply::Hit(item) = reply(&answers) else { return Err(StoreError::Conflict) };
+        let value = item.value.clone().unwrap_or_default();
+        // What is left of its life; -1: it has no end.
+        let ttl = Ttl(u32::try_from(item.ttl).unwrap_or(0));
+        if let Some(manifest) = self.manifest(&value)
+            && !self.copy_chunks(&manifest, from, to.node, ttl).await?
+        {
+            return Err(StoreError::Conflict);
+        }
         let set = Command::Set {
             key: key.record(),
-            value: item.value.clone().unwrap_or_default(),
+            value,
             flags: item.flags,
-            // What is left of its life; -1: it has no end.
-            ttl: Ttl(u32::try_from(item.ttl).unwrap_or(0)).on_the_wire(unix_time()),
+            ttl: ttl.on_the_wire(unix_time()),
             mode: to.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
         };
         let answers = self.nodes.run_in(to.node, &[set], to.there.map(|there| there.incarnation)).await?;
@@ -260,7 +305,7 @@ impl Core {
         self.cache.remove(record.target.key).await;
         let Some((loaded, ttl)) = record.loaded.clone() else { return };
         let primary = base.primary.node;
-        let result = match self.seal(record.target, base.counter, primary, ttl, loaded) {
+        let result = match self.seal_again(record, base.counter, primary, ttl, loaded) {
             Ok(sealed) => {
                 let nothing = Place { node: primary, there: None };
                 if let Second::Stored(place) = second {
@@ -278,8 +323,28 @@ impl Core {
         }
     }
 
-    /// One copy, on condition of what is there. A store without an answer is looked for.
+    /// One copy, on condition of what is there: its chunks first.
     async fn put(&self, target: &Target<'_>, place: Place, sealed: &Sealed) -> Result<Answers, NodeError> {
+        if let Some((manifest, whole)) = &sealed.chunks {
+            self.put_chunks(place.node, manifest, whole, sealed.ttl).await?;
+        }
+        let result = self.put_item(target, place, sealed).await;
+        let stored = result.as_ref().is_ok_and(|answers| matches!(reply(answers), Reply::Stored(_)));
+        // What got no answer may still take effect.
+        let refused = matches!(result, Ok(_) | Err(NodeError::Refused(_) | NodeError::Reborn));
+        if let Some(manifest) = sealed.manifest().filter(|_| refused && !stored) {
+            self.drop_chunks(vec![place.node], manifest);
+        }
+        result
+    }
+
+    /// The record's own item. A store without an answer is looked for.
+    async fn put_item(
+        &self,
+        target: &Target<'_>,
+        place: Place,
+        sealed: &Sealed,
+    ) -> Result<Answers, NodeError> {
         let set = Command::Set {
             key: target.key.record(),
             value: sealed.value.clone(),
@@ -318,13 +383,43 @@ impl Core {
         let name = self.nodes.name(primary).clone();
         let payload = Payload { counter, writer: rand::rng().random(), primary: name, ttl, stored };
         let identity = self.farm.identity(target.context, target.id);
-        let value = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?;
-        let limit = self.nodes.item_size_max(primary);
-        let size = value.len() + target.key.record().len() + ITEM_OVERHEAD;
-        if limit != 0 && size > limit {
-            return Err(StoreError::TooLarge { size, limit });
+        let value: Bytes = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?.into();
+        let limit = self.value_max();
+        if value.len() <= limit {
+            return Ok(Sealed { value, chunks: None, counter, ttl });
         }
-        Ok(Sealed { value: value.into(), counter, ttl })
+        let too_large = |_| StoreError::TooLarge { size: value.len(), limit: self.settings.max_session_size };
+        let chunks = u16::try_from(value.len().div_ceil(limit)).map_err(too_large)?;
+        let manifest = Manifest::new(u32::try_from(value.len()).map_err(too_large)?, chunks);
+        Ok(Sealed { value: manifest.encode().into(), chunks: Some((manifest, value)), counter, ttl })
+    }
+
+    /// What was loaded, sealed once more. Its chunks are still there.
+    fn seal_again(
+        &self,
+        record: &Record<'_>,
+        counter: u64,
+        primary: NodeIndex,
+        ttl: Ttl,
+        loaded: Stored,
+    ) -> Result<Sealed, StoreError> {
+        match &record.chunks {
+            Some(manifest) => Ok(Sealed { value: manifest.encode().into(), chunks: None, counter, ttl }),
+            None => self.seal(record.target, counter, primary, ttl, loaded),
+        }
+    }
+}
+
+/// Whether the second copy of a large record is written after the first has ended so.
+fn may_go_on(first: &Result<Answers, NodeError>) -> bool {
+    match first {
+        Ok(answers) => matches!(reply(answers), Reply::Stored(_)),
+        Err(error) => {
+            matches!(
+                error,
+                NodeError::Down | NodeError::Timeout | NodeError::Unreachable(_) | NodeError::Reborn
+            )
+        }
     }
 }
 

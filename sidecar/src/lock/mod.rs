@@ -123,7 +123,7 @@ impl Locks {
             return None;
         };
         let asked = first.is_some();
-        let delete = Command::Delete { key: state.key.clone(), cas };
+        let delete = Command::Delete { key: state.key.clone(), cas: Some(cas) };
         let batch: Vec<_> = first.into_iter().chain([delete]).collect();
         let answers = self.nodes.run_in(state.node, &batch, Some(life)).await.ok()?;
         answers.replies.into_iter().next().filter(|_| asked)

@@ -120,7 +120,7 @@ fn encode(command: &Command) -> Result<MetaCommand, Error> {
         }
         Command::Delete { key, cas } => {
             let mut options = DeleteOptions::default();
-            options.compare_cas = Some(*cas);
+            options.compare_cas = *cas;
             build_delete(key, &options)
         }
     }

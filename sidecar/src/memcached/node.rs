@@ -33,12 +33,12 @@ pub enum Command {
         /// The condition.
         mode: Mode,
     },
-    /// `md`: deletes, if the cas is still this.
+    /// `md`: deletes.
     Delete {
         /// The key.
         key: String,
-        /// The condition.
-        cas: u64,
+        /// Only if the cas is still this; `None`: whatever it is.
+        cas: Option<u64>,
     },
 }
 
@@ -120,6 +120,9 @@ pub enum NodeError {
     /// old item (R19).
     #[error("refused: {0}")]
     Refused(String),
+    /// The same for a part of a record, under a key of its own: no old item was dropped.
+    #[error("refused a part of it: {0}")]
+    ChunkRefused(String),
     /// The answer was not understood.
     #[error("protocol: {0}")]
     Protocol(String),

@@ -238,7 +238,13 @@ impl Nodes {
         };
         match &result {
             Ok(_)
-            | Err(NodeError::Down | NodeError::Reborn | NodeError::Refused(_) | NodeError::Protocol(_)) => {}
+            | Err(
+                NodeError::Down
+                | NodeError::Reborn
+                | NodeError::Refused(_)
+                | NodeError::ChunkRefused(_)
+                | NodeError::Protocol(_),
+            ) => {}
             Err(NodeError::Unreachable(_)) => self.tell(index, Event::Cut),
             Err(NodeError::Timeout) => self.tell(index, Event::TimedOut),
         }

@@ -26,6 +26,7 @@ impl Proxy {
         let presented = self.presented(request, context);
         let host = host(request);
         let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
+        (exchange.access, exchange.learn_as) = self.core.access(line(request));
         exchange.in_cookie = !cookies::values(cookie_headers(request), &context.cookie_name).is_empty();
         ctx.began = exchange.began();
         ctx.held = !self.unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
@@ -161,9 +162,18 @@ fn cookie_headers(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
     request.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes)
 }
 
-/// msm's form: `METHOD URI?query`.
 fn matches(pattern: &regex::Regex, request: &RequestHeader) -> bool {
-    pattern.is_match(&format!("{} {}", request.method, String::from_utf8_lossy(request.raw_path())))
+    pattern.is_match(&line(request))
+}
+
+/// msm's form: `METHOD URI?query`, of a POST without the query (`RequestTrackingHostValve.getURIWithQueryString`).
+fn line(request: &RequestHeader) -> String {
+    let target = String::from_utf8_lossy(request.raw_path());
+    let shown = match (&request.method, target.split_once('?')) {
+        (&http::Method::POST, Some((path, _))) => path,
+        _ => &target,
+    };
+    format!("{} {shown}", request.method)
 }
 
 /// For probes: only what can't end a header line.

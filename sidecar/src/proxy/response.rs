@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Ctx, Proxy, UNSENT};
+use crate::exchange::access::Access;
 use crate::exchange::settle::{NotStored, StoredAt};
 use crate::exchange::watch::Progress;
 use crate::id::set_cookie;
@@ -25,7 +26,8 @@ impl Proxy {
         response.remove_header(UNSENT);
         let Some(index) = ctx.context else { return self.remove_all_cookies(response) };
         let Some(exchange) = ctx.exchange.as_ref() else { return Ok(()) };
-        if exchange.drop_cookie {
+        let readonly = exchange.access == Access::ReadOnly;
+        if exchange.drop_cookie || readonly {
             let name = &self.core.context(index).cookie_name;
             remove_cookies(response, |header| set_cookie::value_range(header, name).is_some())?;
         }
@@ -38,7 +40,7 @@ impl Proxy {
             same_id_again: said.same_id_again,
             ..Progress::default()
         };
-        let held = ctx.held && !is_event_stream(response);
+        let held = ctx.held && !readonly && !is_event_stream(response);
         // Whether Tomcat can finish while the header is held, and be asked whether it has.
         let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
         let limit = self.backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
@@ -61,6 +63,8 @@ impl Proxy {
             Some(Err(_)) => {
                 return Error::e_explain(ErrorType::HTTPStatus(503), "the session was not stored");
             }
+            // Nothing is to be stored.
+            None if readonly => StoredAt::default(),
             None => {
                 self.core.metrics.released_unsaved.add();
                 StoredAt::default()

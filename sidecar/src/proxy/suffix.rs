@@ -9,6 +9,7 @@ use super::Proxy;
 use super::reissue::reissue;
 use crate::context::Context;
 use crate::exchange::Exchange;
+use crate::exchange::access::Access;
 use crate::exchange::settle::{Announced, StoredAt};
 use crate::id::{NodeName, Presented, SessionId, path_param, set_cookie};
 use crate::memcached::nodes::NodeIndex;
@@ -38,6 +39,8 @@ pub(super) struct Said {
     /// The never-used id that Tomcat was told, or the held session's.
     told: Option<String>,
     held: Option<Known>,
+    /// The request works on a copy of its session: a new one that it makes is dropped like its other changes.
+    readonly: bool,
     /// A new session.
     pub(super) announced: Option<Announced>,
     /// Its cookie is set to the id that the request had: invalidated and made anew under one id.
@@ -59,7 +62,9 @@ impl Proxy {
         });
         let host = exchange.host.clone();
         let told = exchange.told.clone();
-        let mut said = Said { context: index, host, told, held, announced: None, same_id_again: false };
+        let readonly = exchange.access == Access::ReadOnly;
+        let mut said =
+            Said { context: index, host, told, held, readonly, announced: None, same_id_again: false };
         for header in response.headers.get_all(SET_COOKIE) {
             let header = header.as_bytes();
             if let Some(range) = set_cookie::value_range(header, &context.cookie_name)
@@ -90,7 +95,8 @@ impl Proxy {
         };
         if said.held.as_ref().is_some_and(|held| held.is(value, &id)) {
             said.same_id_again = true;
-        } else if said.announced.is_none()
+        } else if !said.readonly
+            && said.announced.is_none()
             && said.told.as_deref() != Some(id.as_str())
             && !self.has_suffix(value)
         {

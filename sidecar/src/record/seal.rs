@@ -10,7 +10,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::RngExt;
 
 /// First byte of every record.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Second byte: what was done to the payload, in this order.
 const COMPRESSED: u8 = 1;
 const SEALED: u8 = 2;
@@ -95,6 +95,11 @@ impl Keys {
             .map_err(|_| SealError::Compression(self.max_size))?;
         out.extend_from_slice(&sealed);
         Ok(out)
+    }
+
+    /// Bytes of the largest payload that is opened.
+    pub fn max_size(&self) -> usize {
+        self.max_size
     }
 
     /// Opens what [`seal`](Self::seal) made for the same identity.

@@ -26,6 +26,12 @@ impl Ttl {
         if self.0 == 0 { Self(RELATIVE_MAX) } else { self }
     }
 
+    /// Of a record's chunks. They are renewed with the second copy, at the latest every quarter of the record's life, and have to
+    /// outlive it.
+    pub fn of_chunk(self) -> Self {
+        Self(self.0.saturating_add(self.0 / 2))
+    }
+
     /// What goes over the wire. `now` is in seconds since 1970.
     pub fn on_the_wire(self, now: u64) -> u32 {
         if self.0 <= RELATIVE_MAX {

@@ -37,6 +37,8 @@ pub struct Memory {
     random: SmallRng,
     pub faults: Faults,
     pub reach: Reach,
+    /// Bytes of the largest item.
+    pub item_size_max: usize,
 }
 
 /// Whether it can be reached.
@@ -58,7 +60,15 @@ struct Held {
 
 impl Memory {
     pub fn new(life: Incarnation, random: SmallRng, faults: Faults) -> Self {
-        Self { items: BTreeMap::new(), cas: 0, life, random, faults, reach: Reach::Yes }
+        Self {
+            items: BTreeMap::new(),
+            cas: 0,
+            life,
+            random,
+            faults,
+            reach: Reach::Yes,
+            item_size_max: 1 << 20,
+        }
     }
 
     fn apply(&mut self, batch: &[Command]) -> Answers {
@@ -97,7 +107,7 @@ impl Memory {
             }
             Command::Delete { key, cas } => match self.items.get(key) {
                 None => Reply::NotFound,
-                Some(item) if item.cas != *cas => Reply::Exists,
+                Some(item) if cas.is_some_and(|cas| item.cas != cas) => Reply::Exists,
                 Some(_) => {
                     self.items.remove(key);
                     Reply::Deleted
@@ -220,6 +230,6 @@ impl Node for Network {
     }
 
     fn item_size_max(&self) -> usize {
-        1 << 20
+        self.memory.lock().unwrap().item_size_max
     }
 }

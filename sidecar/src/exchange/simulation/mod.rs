@@ -13,11 +13,12 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
+use super::access::{Access, Locking, OnLockTimeout};
 use super::late::Late;
 use super::look_up::Lookup;
 use super::store::{StoreError, Target};
 use super::watch::Limits;
-use super::{Core, Locking, NodeSuffix, Settings};
+use super::{Core, NodeSuffix, Settings};
 use crate::cache::Cache;
 use crate::context::{Context, Contexts};
 use crate::file::SessionFile;
@@ -82,6 +83,8 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
         settings: Settings {
             node_suffix: NodeSuffix::Cookie,
             locking: Locking::All,
+            readonly_uri: None,
+            on_lock_timeout: OnLockTimeout::Fail,
             copies: memories.len().min(2),
             lock_timeout: Duration::from_secs(30),
             backup_timeout: None,
@@ -93,18 +96,25 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
         },
         suspects: Mutex::default(),
         late: Late::default(),
+        learned: Default::default(),
     };
     Sidecar { core: Arc::new(core), asleep }
 }
 
-/// A session file that lists the changes that were made to it.
-fn file(changes: &BTreeSet<u16>) -> SessionFile {
-    let tail: Vec<u8> = changes.iter().flat_map(|change| change.to_be_bytes()).collect();
+/// Bytes of a large session beside its changes: three items of a memcached that takes 1 KiB as one.
+const LARGE: usize = 2_500;
+const SMALL_ITEMS: usize = 1_300;
+
+/// A session file that lists the changes that were made to it, behind something that can't be compressed.
+fn file(changes: &BTreeSet<u16>, large: bool) -> SessionFile {
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut tail: Vec<u8> = (0..if large { LARGE } else { 0 }).map(|_| random.random()).collect();
+    tail.extend(changes.iter().flat_map(|change| change.to_be_bytes()));
     SessionFile::parse(sample("ABC", 1800, &tail)).unwrap()
 }
 
-fn changes(file: &SessionFile) -> BTreeSet<u16> {
-    let start = sample("ABC", 1800, b"").len();
+fn changes(file: &SessionFile, large: bool) -> BTreeSet<u16> {
+    let start = sample("ABC", 1800, b"").len() + if large { LARGE } else { 0 };
     file.bytes()[start..].chunks(2).map(|change| u16::from_be_bytes([change[0], change[1]])).collect()
 }
 
@@ -122,6 +132,7 @@ struct History {
 struct World {
     memories: Vec<Shared>,
     history: Mutex<History>,
+    large: bool,
 }
 
 /// What a request does with its session.
@@ -143,6 +154,8 @@ struct Plan {
     logouts: u32,
     /// Nodes are away for a while, one at a time, and a new sidecar serves every twentieth request.
     outages: bool,
+    /// The session is larger than an item of memcached may be.
+    large: bool,
 }
 
 impl World {
@@ -163,7 +176,7 @@ impl World {
     async fn create(&self, core: &Core) {
         let (key, id) = (core.farm.key("", &id()), id());
         let target = Target { key: &key, context: "", id: &id };
-        core.create(&target, 0, file(&BTreeSet::new()), Bytes::new()).await.unwrap();
+        core.create(&target, 0, file(&BTreeSet::new(), self.large), Bytes::new()).await.unwrap();
     }
 
     /// One request, from the look-up to the answer. What it sees must hold every change that was acknowledged
@@ -181,14 +194,14 @@ impl World {
         let ended = self.history().ended;
         let presented = Presented { id: id(), suffix: Some(name(cookie)) };
         // 503: nothing was promised.
-        let found = core.clone().look_up(0, &presented).await.ok()?;
+        let found = core.clone().look_up(0, &presented, Access::Locked).await.ok()?;
         let Lookup::Found(found) = found else {
             assert!(self.history().ending || self.forgotten(), "an existing session was not found");
             return None;
         };
         assert!(!ended, "a session that had been logged out came back");
         assert!(!forgotten, "a session came back after memcached had forgotten it");
-        let mut seen = changes(&found.session.file);
+        let mut seen = changes(&found.session.file, self.large);
         assert!(seen.is_superset(&known), "{known:?} were acknowledged, {seen:?} are seen");
         self.history().served += 1;
         sleep(takes).await;
@@ -203,7 +216,7 @@ impl World {
                 core.touch(&target, &found.session, found.lock).await;
                 return None;
             }
-            Work::Read => node = core.store(&target, &found.session, file(&seen)).await.ok(),
+            Work::Read => node = core.store(&target, &found.session, file(&seen, self.large)).await.ok(),
             Work::LogOut => {
                 self.history().ending = true;
                 if core.bury(&target, &found.session, Ended::Invalidated).await.is_ok() {
@@ -214,7 +227,7 @@ impl World {
                 self.history().changes += 1;
                 let change = self.history().changes;
                 seen.insert(change);
-                match core.store(&target, &found.session, file(&seen)).await {
+                match core.store(&target, &found.session, file(&seen, self.large)).await {
                     Ok(primary) => {
                         assert!(self.history().acknowledged.insert(change));
                         node = Some(primary);
@@ -258,10 +271,12 @@ async fn run(seed: u64, plan: Plan) -> usize {
     let memories: Vec<Shared> = (0..plan.nodes as u64)
         .map(|node| {
             let random = SmallRng::seed_from_u64(seed.wrapping_add(node << 32));
-            Arc::new(Mutex::new(Memory::new(FIRST_LIFE, random, NONE)))
+            let mut memory = Memory::new(FIRST_LIFE, random, NONE);
+            memory.item_size_max = if plan.large { SMALL_ITEMS } else { memory.item_size_max };
+            Arc::new(Mutex::new(memory))
         })
         .collect();
-    let world = Arc::new(World { memories: memories.clone(), history: Mutex::default() });
+    let world = Arc::new(World { memories: memories.clone(), history: Mutex::default(), large: plan.large });
     let sidecars: Vec<_> = (0..SIDECARS).map(|_| sidecar(&memories)).collect();
     world.create(&sidecars[0].core).await;
     world.set_faults(plan.faults);
@@ -304,8 +319,9 @@ async fn run(seed: u64, plan: Plan) -> usize {
 
 const FIRST_LIFE: Incarnation = Incarnation { pid: 1, started: 1 };
 const NONE: Faults = Faults { lost: 0, unanswered: 0, late: 0, asleep: 0, restarts: 0 };
-const ONE_NODE: Plan = Plan { nodes: 1, faults: NONE, requests: 12, logouts: 10, outages: false };
-const OUTAGES: Plan = Plan { nodes: 3, faults: NONE, requests: 150, logouts: 2, outages: true };
+const ONE_NODE: Plan =
+    Plan { nodes: 1, faults: NONE, requests: 12, logouts: 10, outages: false, large: false };
+const OUTAGES: Plan = Plan { nodes: 3, faults: NONE, requests: 150, logouts: 2, outages: true, large: false };
 
 /// `SATCHEL_SEEDS=from..to` runs others than the first few hundred.
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -357,4 +373,11 @@ fn r18_r24_of_three_nodes_any_may_go_and_come_back() {
 #[test]
 fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
     simulate(Plan { nodes: 2, ..OUTAGES }, 30);
+}
+
+#[test]
+fn r19_a_session_in_chunks_is_whole_or_old() {
+    let faults = Faults { lost: 5, unanswered: 10, late: 10, asleep: 20, restarts: 0 };
+    simulate(Plan { faults, large: true, ..ONE_NODE }, 100);
+    simulate(Plan { large: true, requests: 75, ..OUTAGES }, 10);
 }
