@@ -87,6 +87,16 @@ metrics! {
     save_failed,
     /// Sessions that could not be stored; their last stored state is kept.
     store_failed,
+    /// Stores that no memcached node took and that are kept until one does.
+    outbox_kept,
+    /// Kept stores that were done later.
+    outbox_delivered,
+    /// Kept stores that could not be done any more, because the session had changed or ended meanwhile.
+    outbox_lost,
+    /// Stores that no memcached node took and for which session.outbox_size had no room.
+    outbox_full,
+    /// Requests that went on without their session because no memcached node could be asked for it.
+    proceeded_without_session,
     /// Sessions that are too large for memcached.
     too_large,
     /// Files of requests that had been given up.

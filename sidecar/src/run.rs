@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::context::Contexts;
 use crate::exchange::Core;
 use crate::exchange::late::Late;
+use crate::exchange::outbox::Outbox;
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
 use crate::memcached::{Node, Nodes, Pool};
@@ -67,7 +68,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;
-    let (core, away) = core(config)?;
+    let in_flight = InFlight::default();
+    let (core, away) = core(config, &in_flight)?;
     let core = Arc::new(core);
     if config.keys.is_empty() {
         log::warn!(
@@ -75,7 +77,6 @@ pub fn run(config: &Config) -> Result<(), StartError> {
              read every session"
         );
     }
-    let in_flight = InFlight::default();
     let mut server = Server::new_with_opt_and_conf(
         None,
         conf(config.threads, MAX_RETRIES, TOMCAT_POOL, config.stop_timeout),
@@ -107,7 +108,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 }
 
 /// What exchanges share, and where it is said that it is known which nodes were away.
-fn core(config: &Config) -> Result<(Core, watch::Sender<bool>), StartError> {
+fn core(config: &Config, in_flight: &InFlight) -> Result<(Core, watch::Sender<bool>), StartError> {
     let metrics = Arc::new(Metrics::default());
     let contexts = Contexts::new(config.contexts.clone());
     let mut directories = Vec::new();
@@ -142,6 +143,7 @@ fn core(config: &Config) -> Result<(Core, watch::Sender<bool>), StartError> {
         tomcat: Tomcat { address: config.tomcat.address.clone() },
         settings: config.settings.clone(),
         suspects: Mutex::new(suspects),
+        outbox: Outbox::new(in_flight.clone()),
         late: Late::default(),
         learned: Default::default(),
         away_known,
@@ -163,6 +165,7 @@ impl BackgroundService for Housekeeping {
         tokio::join!(
             core.locks.clone().renew(),
             sweep(core.clone()),
+            core.clone().deliver(),
             core.nodes.clone().exchange_away(keys, self.away.clone())
         );
     }

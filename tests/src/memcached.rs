@@ -1,7 +1,7 @@
 //! A real memcached.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use crate::process::{NOBODY, Process};
@@ -88,6 +88,11 @@ impl Memcached {
         self.keys().into_iter().filter(|key| key.starts_with('s')).collect()
     }
 
+    /// Parts of large records.
+    pub fn chunks(&self) -> Vec<String> {
+        self.keys().into_iter().filter(|key| key.starts_with('c')).collect()
+    }
+
     /// The locks that are held.
     pub fn locks(&self) -> Vec<String> {
         self.keys().into_iter().filter(|key| key.starts_with('l')).collect()
@@ -96,6 +101,34 @@ impl Memcached {
     /// Deletes an item. `false`: there was none.
     pub fn delete(&self, key: &str) -> bool {
         self.command(&format!("delete {key}\r\nmn\r\n"), "MN") == ["DELETED"]
+    }
+
+    /// An item: its client flags and its value.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn get(&self, key: &str) -> (u32, Vec<u8>) {
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        stream.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.get_mut().write_all(format!("get {key}\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let parts: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(parts.first(), Some(&"VALUE"), "{key}: {line}");
+        let mut value = vec![0; parts[3].parse().unwrap()];
+        stream.read_exact(&mut value).unwrap();
+        (parts[2].parse().unwrap(), value)
+    }
+
+    /// Writes an item, whatever is there.
+    pub fn set(&self, key: &str, flags: u32, value: &[u8]) {
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        stream.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+        let head = format!("set {key} {flags} 600 {}\r\n", value.len());
+        stream.get_mut().write_all(&[head.as_bytes(), value, b"\r\n"].concat()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "STORED");
     }
 
     /// Fills it with items of `size` bytes until it refuses one (option `-M`).

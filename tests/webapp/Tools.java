@@ -41,6 +41,17 @@ public class Tools extends HttpServlet {
                 response.getWriter().print(Common.describe(request, session));
                 return;
             }
+            case "/self-call": {
+                Common.write(request);
+                java.net.URL url = new java.net.URL("http://127.0.0.1:" + request.getParameter("port") + request.getParameter("path"));
+                java.net.HttpURLConnection inner = (java.net.HttpURLConnection) url.openConnection();
+                inner.setRequestProperty("Cookie", request.getHeader("Cookie"));
+                inner.setReadTimeout(60000);
+                int status = inner.getResponseCode();
+                String text = status == 200 ? new String(inner.getInputStream().readAllBytes()) : "";
+                response.getWriter().print("inner=" + status + " inner-" + text + "\n" + Common.describe(request, request.getSession(false)));
+                return;
+            }
             case "/sse":
                 response.setContentType("text/event-stream");
                 for (int n = 0; n < Integer.parseInt(request.getParameter("n")); n++) {

@@ -8,12 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use regex::Regex;
 use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
+use satchel_common::units::Size;
 
 use super::{Config, Secret, TomcatConfig, defaults, raw};
 use crate::context::Context;
 use crate::exchange::access::{Locking, OnLockTimeout};
 use crate::exchange::watch::Limits;
-use crate::exchange::{NodeSuffix, Settings};
+use crate::exchange::{NodeSuffix, OnStoreFailure, Settings};
 use crate::id::{NodeName, path_param};
 use crate::proxy::upload::Buffering;
 
@@ -66,12 +67,14 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
                 raw::OnLockTimeout::Fail => OnLockTimeout::Fail,
                 raw::OnLockTimeout::Proceed => OnLockTimeout::Proceed,
             },
+            on_store_failure: match session.on_store_failure {
+                raw::OnStoreFailure::Fail => OnStoreFailure::Fail,
+                raw::OnStoreFailure::Proceed => OnStoreFailure::Proceed,
+            },
+            outbox_size: bytes(session.outbox_size.unwrap_or(defaults::OUTBOX_SIZE)),
             backup_timeout: (!backup_timeout.is_zero()).then_some(backup_timeout),
             limits,
-            max_session_size: usize::try_from(
-                session.max_session_size.unwrap_or(defaults::MAX_SESSION_SIZE).0,
-            )
-            .unwrap_or(usize::MAX),
+            max_session_size: bytes(session.max_session_size.unwrap_or(defaults::MAX_SESSION_SIZE)),
         },
         ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
         unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
@@ -93,6 +96,10 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         keys,
         index_key,
     })
+}
+
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
 fn socket(key: &str, text: &str) -> Result<SocketAddr, Invalid> {

@@ -27,6 +27,8 @@ pub const COOKIE_NAME: &str = "JSESSIONID";
 pub const BACKUP_TIMEOUT: Time = Time::millis(100);
 /// msm gives up after 1 s and goes on without the lock; here the request would fail, so it waits longer.
 pub const LOCK_TIMEOUT: Time = Time::secs(30);
+/// Thousands of sessions of usual size: more than a Tomcat serves while its memcacheds restart.
+pub const OUTBOX_SIZE: Size = Size(16 << 20);
 /// Sixteen times memcached's default item limit.
 pub const MAX_SESSION_SIZE: Size = Size(16 << 20);
 /// A browser presents an unknown id once, then has a new one.

@@ -67,6 +67,9 @@ pub struct Session {
     pub lock_timeout: Option<Time>,
     #[serde(default)]
     pub on_lock_timeout: OnLockTimeout,
+    #[serde(default)]
+    pub on_store_failure: OnStoreFailure,
+    pub outbox_size: Option<Size>,
     pub readonly_uri: Option<String>,
     pub ignore_uri: Option<String>,
     pub unheld_uri: Option<String>,
@@ -86,6 +89,14 @@ pub enum NodeSuffix {
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLockTimeout {
+    #[default]
+    Fail,
+    Proceed,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStoreFailure {
     #[default]
     Fail,
     Proceed,

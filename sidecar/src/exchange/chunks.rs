@@ -53,7 +53,9 @@ impl Core {
         let mut whole = BytesMut::new();
         for key in manifest.keys() {
             match self.chunk(node, key).await? {
-                Some(chunk) if whole.len() + chunk.len() <= manifest.size() => whole.extend_from_slice(&chunk),
+                Some(chunk) if whole.len() + chunk.len() <= manifest.size() => {
+                    whole.extend_from_slice(&chunk)
+                }
                 _ => return Ok(None),
             }
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::access::{Access, OnLockTimeout};
 use super::look_up::{Found, Lookup};
-use super::{Exchange, Held, unix_millis};
+use super::{Exchange, Held, OnStoreFailure, unix_millis};
 use crate::id::{Presented, SessionId};
 use crate::probe::Answer;
 
@@ -39,13 +39,21 @@ impl Exchange {
         }
         let mut ended = false;
         for candidate in presented.iter().take(CANDIDATES) {
-            match self.look_up(candidate).await? {
-                Lookup::Found(found) => return self.place(candidate, *found).await,
-                Lookup::Ended { young_id_change } => {
+            match self.look_up(candidate).await {
+                Ok(Lookup::Found(found)) => return self.place(candidate, *found).await,
+                Ok(Lookup::Ended { young_id_change }) => {
                     ended = true;
                     self.drop_cookie |= young_id_change;
                 }
-                Lookup::Absent => self.core.metrics.unknown_ids.add(),
+                Ok(Lookup::Absent) => self.core.metrics.unknown_ids.add(),
+                Err(Refusal::Store) if self.core.settings.on_store_failure == OnStoreFailure::Proceed => {
+                    // The client keeps its cookie: its session is there again when a node is.
+                    self.core.metrics.proceeded_without_session.add();
+                    self.drop_cookie = true;
+                    ended = true;
+                    break;
+                }
+                Err(refusal) => return Err(refusal),
             }
         }
         self.unknown = !ended;

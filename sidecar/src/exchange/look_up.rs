@@ -99,6 +99,9 @@ impl Core {
             Access::ReadOnly => None,
             _ => Some(self.take_turn(&key).await?),
         };
+        if !self.deliver_one(&key).await {
+            return Err(Refusal::Store);
+        }
         if !*self.away_known.borrow() {
             let _ =
                 timeout(self.settings.lock_timeout, self.away_known.clone().wait_for(|known| *known)).await;

@@ -10,6 +10,7 @@ pub mod fence;
 pub mod late;
 pub mod load;
 mod look_up;
+pub mod outbox;
 pub mod settle;
 #[cfg(test)]
 mod simulation;
@@ -18,6 +19,7 @@ pub mod watch;
 mod write;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +27,8 @@ use regex::Regex;
 use satchel_common::server::Working;
 
 use access::{Access, Learned, Locking, OnLockTimeout};
+
+use outbox::Outbox;
 
 use crate::cache::{Cache, Session};
 use crate::context::{Context, Contexts};
@@ -48,6 +52,15 @@ pub enum NodeSuffix {
     Visible,
 }
 
+/// What becomes of a request whose session cannot be had or stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// It is answered 503.
+    Fail,
+    /// It goes on without its session, and its response is passed on.
+    Proceed,
+}
+
 /// What the configuration says about exchanges.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -63,6 +76,10 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// What it does then.
     pub on_lock_timeout: OnLockTimeout,
+    /// What becomes of a request whose session cannot be had or stored.
+    pub on_store_failure: OnStoreFailure,
+    /// Bytes of sessions that are kept until a node takes them.
+    pub outbox_size: usize,
     /// How long a response is held until its session is stored; `None`: as long as the request may run.
     pub backup_timeout: Option<Duration>,
     /// Bounds of a request in Tomcat.
@@ -99,6 +116,8 @@ pub struct Core {
     pub settings: Settings,
     /// Ids whose files were found at the start: Tomcat may still run a request of theirs (R12).
     pub suspects: Mutex<HashSet<(usize, String)>>,
+    /// Stores that no node took.
+    pub outbox: Outbox,
     /// Ids that clients were told of and whose sessions have not come (R14).
     pub late: late::Late,
     /// What requests were seen to do to their sessions, for locking "auto".
@@ -147,6 +166,8 @@ pub struct Exchange {
     pub in_cookie: bool,
     /// The request's `Host`, for probes.
     pub host: String,
+    /// Turns true when Tomcat has saved the session that the response announces: from then on only memcached is waited for.
+    pub new_saved: Arc<AtomicBool>,
     began: Instant,
     _working: Option<Working>,
 }
@@ -198,6 +219,7 @@ impl Exchange {
             drop_cookie: false,
             in_cookie: false,
             host,
+            new_saved: Arc::default(),
             began: Instant::now(),
             _working: working,
         }

@@ -3,6 +3,7 @@
 //! Runs as a task of its own: neither a client that leaves nor a response that is released early ends it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::access::Access;
 use super::store::{StoreError, Target};
 use super::watch::{ALIVE_WITHIN, PROBE_AFTER, Probed, Progress, Step, Verdict, next};
-use super::{Core, Exchange, Held};
+use super::{Core, Exchange, Held, OnStoreFailure};
 use crate::file::SessionFile;
 use crate::id::SessionId;
 use crate::lock::Lock;
@@ -71,9 +72,13 @@ pub async fn settle(
         exchange.learn(true);
         let (file, lock) = exchange.await_new(announced, &mut progress).await;
         new_lock = lock;
-        result = exchange.create(announced, file).await.map(|node| at.announced = Some(node));
+        exchange.new_saved.store(file.is_ok(), Ordering::Relaxed);
+        let goes_on = exchange.core.settings.on_store_failure == OnStoreFailure::Proceed;
+        let keep = goes_on || release.is_closed();
+        result = exchange.create(announced, file, keep).await.map(|node| at.announced = Some(node));
         new = match result {
             Ok(()) => New::Stored,
+            Err(Failure::Store(StoreError::Kept(_))) => New::Stored,
             // It does not exist: ended again within its request, or Tomcat could not save it.
             Err(Failure::NeverCame) => New::None,
             Err(_) => New::Failed,
@@ -119,7 +124,7 @@ pub async fn adopt(core: Arc<Core>, context: usize, announced: &Announced) {
         Err(error) => Err(Failure::File(error)),
     };
     exchange.directory().remove(id);
-    let result = exchange.create(announced, file).await;
+    let result = exchange.create(announced, file, true).await;
     exchange.core.metrics.late_sessions.add();
     exchange.finish(result.map(|_| StoredAt::default()), oneshot::channel().0);
 }
@@ -219,7 +224,9 @@ impl Exchange {
                 let bytes = taken.map_err(Failure::File)?.ok_or(Failure::NotSaved)?;
                 let file = self.understood(bytes, &held.tomcat_id)?.with_id(held.id.as_str());
                 let changed = !file.same_session(&held.session.file);
-                self.learn(changed);
+                if !held.session.file.is_new() {
+                    self.learn(changed);
+                }
                 if !changed && !held.session.displaced {
                     return Ok(Concluded::Unchanged);
                 }
@@ -256,7 +263,7 @@ impl Exchange {
         let saved = taken.and_then(|bytes| self.understood(bytes, &held.tomcat_id).ok());
         let same = |file: SessionFile| file.with_id(held.id.as_str()).same_session(&held.session.file);
         let changed = match verdict {
-            Verdict::Saved => saved.is_some_and(|file| !same(file)),
+            Verdict::Saved => saved.is_some_and(|file| !same(file)) && !held.session.file.is_new(),
             Verdict::Ended => true,
             _ => false,
         };
@@ -365,12 +372,13 @@ impl Exchange {
         &self,
         announced: &Announced,
         file: Result<SessionFile, Failure>,
+        keep: bool,
     ) -> Result<NodeIndex, Failure> {
         let path = &self.core.context(self.context).path;
         let key = self.core.farm.key(path, &announced.id);
         let target = Target { key: &key, context: path, id: &announced.id };
         let attributes = announced.cookie_attributes.clone();
-        self.core.create(&target, announced.node, file?, attributes).await.map_err(Failure::Store)
+        self.core.create(&target, announced.node, file?, attributes, keep).await.map_err(Failure::Store)
     }
 
     /// Counts, logs and lets the response go or stops it.
@@ -382,7 +390,10 @@ impl Exchange {
             }
             Err(failure) => failure,
         };
-        let told = release.send(Err(NotStored)).is_ok();
+        let goes_on = self.core.settings.on_store_failure == OnStoreFailure::Proceed
+            && matches!(failure, Failure::Store(StoreError::Kept(_) | StoreError::TooLarge { .. }));
+        let told = release.send(if goes_on { Ok(StoredAt::default()) } else { Err(NotStored) }).is_ok();
+        let kept = matches!(failure, Failure::Store(StoreError::Kept(_)));
         let metrics = &self.core.metrics;
         let (counter, text) = match failure {
             Failure::Store(StoreError::Conflict) if told => {
@@ -420,6 +431,9 @@ impl Exchange {
             Failure::Layout(text) => (&metrics.file_errors, text),
         };
         counter.add();
+        if kept {
+            return log::warn!("A session of context \"{}\": {text}", self.core.context(self.context).path);
+        }
         log::warn!(
             "A session of context \"{}\" was not stored; its last stored state, if it has one, stays: {text}",
             self.core.context(self.context).path

@@ -34,6 +34,9 @@ pub enum StoreError {
     /// The node failed or refused.
     #[error("memcached: {0}")]
     Node(#[from] NodeError),
+    /// No node took it; it is kept in the outbox and stored when one is back.
+    #[error("memcached: {0}; the session is kept here and stored when a node is back")]
+    Kept(NodeError),
     /// It could not be sealed.
     #[error("the session could not be sealed")]
     Seal,
@@ -68,7 +71,8 @@ impl Core {
         file: SessionFile,
     ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let written = self.write(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
+        let written =
+            self.write_or_keep(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
         let node = written.version.primary.node;
         self.remember(target, file, written, ttl, old.cookie_attributes.clone()).await;
         self.metrics.sessions_stored.add();
@@ -81,7 +85,7 @@ impl Core {
     /// As [`StoreError`].
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
-        self.write(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended))).await?;
+        self.write_or_keep(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended))).await?;
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),
@@ -92,16 +96,22 @@ impl Core {
     /// Stores a session that did not exist, on `node` or the next one that is up. The node that is its primary.
     ///
     /// # Errors
-    /// As [`StoreError`]; [`StoreError::Conflict`] when a living session has this id.
+    /// As [`StoreError`]; [`StoreError::Conflict`] when a living session has this id. With `keep` it is kept if no node takes it:
+    /// only for a client that is told of it.
     pub async fn create(
         &self,
         target: &Target<'_>,
         node: NodeIndex,
         file: SessionFile,
         cookie_attributes: Bytes,
+        keep: bool,
     ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let node = self.nodes.first_up(node).ok_or(NodeError::Down)?;
+        let node = match self.nodes.first_up(node) {
+            Some(node) => node,
+            None if keep => node,
+            None => return Err(NodeError::Down.into()),
+        };
         let nothing = |node| Place { node, there: None };
         let mut base =
             Version { counter: 0, primary: nothing(node), backup: self.backup_of(node).map(nothing) };
@@ -109,7 +119,7 @@ impl Core {
             let stored = session(&cookie_attributes, &file);
             Record { target, base, ttl, stored, loaded: None, chunks: None }
         };
-        let mut result = self.write(record(base)).await;
+        let mut result = self.write_new(record(base), keep).await;
         // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
         if matches!(result, Err(StoreError::Conflict))
             && let Some(found) = self.there(target, node).await?.filter(|found| found.ended)
@@ -117,13 +127,17 @@ impl Core {
             base.counter = found.counter;
             base.primary.there = Some(found.there);
             base.backup = None;
-            result = self.write(record(base)).await;
+            result = self.write_new(record(base), keep).await;
         }
         let written = result?;
         let node = written.version.primary.node;
         self.remember(target, file, written, ttl, cookie_attributes).await;
         self.metrics.sessions_created.add();
         Ok(node)
+    }
+
+    async fn write_new(&self, record: Record<'_>, keep: bool) -> Result<Written, StoreError> {
+        if keep { self.write_or_keep(record).await } else { self.write(record).await }
     }
 
     /// The session was used and not changed: its life begins anew. Goes with the unlock in one round trip.

@@ -3,10 +3,12 @@
 
 use bytes::Bytes;
 use rand::RngExt;
+use tokio::time::Instant;
 
 use super::copies::is_newer;
 use super::fence::{self, Next};
 use super::look_up::Read;
+use super::outbox::Entry;
 use super::store::{StoreError, Target};
 use super::{Core, unix_time};
 use crate::cache::{Place, There, Version};
@@ -304,6 +306,7 @@ impl Core {
     async fn put_back(&self, record: &Record<'_>, base: &Version, second: Second) {
         self.cache.remove(record.target.key).await;
         let Some((loaded, ttl)) = record.loaded.clone() else { return };
+        let again = loaded.clone();
         let primary = base.primary.node;
         let result = match self.seal_again(record, base.counter, primary, ttl, loaded) {
             Ok(sealed) => {
@@ -315,7 +318,20 @@ impl Core {
             }
             Err(error) => Err(error),
         };
-        if let Err(error) = result {
+        let Err(error) = result else { return };
+        // As a store over the version before it: wherever the loaded one still is, there is nothing to do.
+        let entry = Entry {
+            context: record.target.context.to_owned(),
+            id: record.target.id.clone(),
+            base: base.counter.saturating_sub(1),
+            dropped: true,
+            node: primary,
+            ttl,
+            stored: again,
+            since: Instant::now(),
+            _working: None,
+        };
+        if !self.keep(record.target.key, entry) {
             log::error!(
                 "A session was dropped by memcached node {} and could not be put back: {error}",
                 self.nodes.name(primary)

@@ -102,6 +102,11 @@ impl SessionFile {
         i32::from_be_bytes(self.array(MAX_INACTIVE))
     }
 
+    /// Whether no request has used it since the one that made it. The first one that does changes the file, whatever it does.
+    pub fn is_new(&self) -> bool {
+        self.bytes[IS_NEW] != 0
+    }
+
     /// The file with another id, for a session that has one name in Tomcat and one in the store.
     pub fn with_id(&self, id: &str) -> Self {
         if self.id() == id.as_bytes() {

@@ -1,9 +1,11 @@
 //! After Tomcat: which session the response tells of, holding it until that is stored, and the suffix.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Ctx, Proxy, UNSENT};
@@ -43,6 +45,7 @@ impl Proxy {
         let held = ctx.held && !readonly && !is_event_stream(response);
         // Whether Tomcat can finish while the header is held, and be asked whether it has.
         let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
+        let new_saved = exchange.new_saved.clone();
         let limit = self.backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
         let Some(mut released) = self.start_settling(ctx, said.announced.clone(), progress) else {
             return Ok(());
@@ -54,7 +57,11 @@ impl Proxy {
         } else if !held {
             released.try_recv().ok()
         } else if let Some(limit) = limit {
-            timeout(limit, &mut released).await.ok().and_then(|result| result.ok().or(lost))
+            match timeout(limit, &mut released).await {
+                // Whoever is told of a new session may use it at once, at another Tomcat.
+                Err(_) if new_saved.load(Ordering::Relaxed) => (&mut released).await.ok().or(lost),
+                result => result.ok().and_then(|result| result.ok().or(lost)),
+            }
         } else {
             (&mut released).await.ok().or(lost)
         };

@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep};
 use super::access::{Access, Locking, OnLockTimeout};
 use super::late::Late;
 use super::look_up::Lookup;
+use super::outbox::Outbox;
 use super::store::{StoreError, Target};
 use super::watch::Limits;
-use super::{Core, NodeSuffix, Settings};
+use super::{Core, NodeSuffix, OnStoreFailure, Settings};
 use crate::cache::Cache;
 use crate::context::{Context, Contexts};
 use crate::file::SessionFile;
@@ -85,6 +86,8 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
             locking: Locking::All,
             readonly_uri: None,
             on_lock_timeout: OnLockTimeout::Fail,
+            on_store_failure: OnStoreFailure::Fail,
+            outbox_size: 1 << 20,
             copies: memories.len().min(2),
             lock_timeout: Duration::from_secs(30),
             backup_timeout: None,
@@ -95,10 +98,13 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
             max_session_size: 1 << 20,
         },
         suspects: Mutex::default(),
+        outbox: Outbox::default(),
         late: Late::default(),
         learned: Default::default(),
     };
-    Sidecar { core: Arc::new(core), asleep }
+    let core = Arc::new(core);
+    tokio::spawn(core.clone().deliver());
+    Sidecar { core, asleep }
 }
 
 /// Bytes of a large session beside its changes: three items of a memcached that takes 1 KiB as one.
@@ -176,7 +182,7 @@ impl World {
     async fn create(&self, core: &Core) {
         let (key, id) = (core.farm.key("", &id()), id());
         let target = Target { key: &key, context: "", id: &id };
-        core.create(&target, 0, file(&BTreeSet::new(), self.large), Bytes::new()).await.unwrap();
+        core.create(&target, 0, file(&BTreeSet::new(), self.large), Bytes::new(), false).await.unwrap();
     }
 
     /// One request, from the look-up to the answer. What it sees must hold every change that was acknowledged
@@ -232,7 +238,7 @@ impl World {
                         assert!(self.history().acknowledged.insert(change));
                         node = Some(primary);
                     }
-                    Err(StoreError::Conflict | StoreError::Node(_)) => {}
+                    Err(StoreError::Conflict | StoreError::Node(_) | StoreError::Kept(_)) => {}
                     Err(other) => panic!("{other}"),
                 }
             }
