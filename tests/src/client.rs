@@ -49,6 +49,11 @@ impl Client {
         Self { cookies: self.cookies.clone(), ..Self::new(port) }
     }
 
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// GET.
     ///
     /// # Panics

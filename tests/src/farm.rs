@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::webapp::App;
-use crate::{Client, Gateway, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, needs};
+use crate::{Client, Gateway, Link, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, needs};
 
 /// Describes a farm.
 pub struct Builder {
@@ -14,6 +14,7 @@ pub struct Builder {
     memcached: Vec<String>,
     nodes: usize,
     gateway_port: Option<u16>,
+    links: bool,
 }
 
 /// Tomcats with their sidecars, memcached nodes, and a gateway in front.
@@ -26,6 +27,8 @@ pub struct Farm {
     pub tomcats: Vec<Tomcat>,
     /// `n1`, `n2`, ….
     pub nodes: Vec<Memcached>,
+    /// The networks between the sidecars and the nodes, if they were asked for.
+    pub links: Vec<Link>,
     /// Below it each Tomcat has its store directories.
     pub stores: tempfile::TempDir,
 }
@@ -41,6 +44,7 @@ impl Farm {
             memcached: Vec::new(),
             nodes: 1,
             gateway_port: None,
+            links: false,
         }
     }
 
@@ -123,6 +127,13 @@ impl Builder {
         self
     }
 
+    /// The sidecars reach each node through a [`Link`].
+    #[must_use]
+    pub fn links(mut self) -> Self {
+        self.links = true;
+        self
+    }
+
     /// A further argument for memcached.
     #[must_use]
     pub fn memcached(mut self, argument: &str) -> Self {
@@ -159,15 +170,19 @@ impl Builder {
         let nodes: Vec<Memcached> = (0..self.nodes).map(|_| Memcached::with(&arguments)).collect();
         let tomcats: Vec<Tomcat> = (0..self.tomcats).map(|n| self.tomcat(n, stores.path())).collect();
         tomcats.iter().for_each(Tomcat::await_ready);
-        let names: Vec<String> = (1..=nodes.len()).map(|n| format!("n{n}")).collect();
-        let named: Vec<(&str, &Memcached)> = names.iter().map(String::as_str).zip(&nodes).collect();
+        let links: Vec<Link> =
+            nodes.iter().filter(|_| self.links).map(|node| Link::to(node.port())).collect();
+        let ports: Vec<u16> = match self.links {
+            true => links.iter().map(Link::port).collect(),
+            false => nodes.iter().map(Memcached::port).collect(),
+        };
         let sidecars: Vec<Sidecar> = tomcats
             .iter()
-            .map(|tomcat| Sidecar::beside(tomcat).nodes(&named).set_all(&self.settings).start())
+            .map(|tomcat| Sidecar::beside(tomcat).nodes_at(&ports).set_all(&self.settings).start())
             .collect();
         let gateway = Gateway::builder().listen_at(self.gateway_port);
         let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));
-        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, stores }
+        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, stores }
     }
 
     fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {

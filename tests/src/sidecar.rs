@@ -116,6 +116,13 @@ impl Builder {
         self
     }
 
+    /// Nodes `n1`, `n2`, … on these ports.
+    #[must_use]
+    pub fn nodes_at(mut self, ports: &[u16]) -> Self {
+        self.nodes = (1..).zip(ports).map(|(n, port)| (format!("n{n}"), *port)).collect();
+        self
+    }
+
     /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML. A key without a table belongs to the top.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {

@@ -1,0 +1,198 @@
+//! Users go on while memcached nodes die, hang, are cut off and come back.
+
+// Helpers outside a #[test] function are tests too.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use satchel_tests::{Client, Farm, Load, Sidecar, eventually};
+
+const USERS: usize = 40;
+/// How long a node is away.
+const AWAY: Duration = Duration::from_secs(3);
+const HANGS: Duration = Duration::from_secs(10);
+/// `memcached.timeout` and a second, and as much again for a machine that is busy with other things.
+const SETTLED: Duration = Duration::from_secs(4);
+
+fn node_of(user: &Client) -> usize {
+    let cookie = user.cookie("JSESSIONID").unwrap();
+    let (_, node) = cookie.rsplit_once("-n").unwrap();
+    node.parse::<usize>().unwrap() - 1
+}
+
+/// A user whose session is on node `node`.
+fn user_on(farm: &Farm, node: usize) -> Client {
+    loop {
+        let mut user = farm.client();
+        assert_eq!(user.get("/kind/small").number("n"), Some(1));
+        if node_of(&user) == node {
+            return user;
+        }
+    }
+}
+
+fn all_up(farm: &Farm) {
+    eventually("every sidecar uses every node", || {
+        farm.sidecars.iter().all(|sidecar| {
+            let log = sidecar.log();
+            (1..=farm.nodes.len()).all(|node| {
+                let down = log.rfind(&format!("node n{node} is down"));
+                down.is_none_or(|down| log[down..].contains(&format!("node n{node} is up")))
+            })
+        })
+    });
+}
+
+/// Each node in turn is away and comes back, under load.
+fn each_node_in_turn(away: impl Fn(&mut Farm, usize), back: impl Fn(&mut Farm, usize), time: Duration) {
+    let mut farm = Farm::builder().nodes(3).links().start();
+    let load = Load::start(farm.gateway.port(), USERS);
+    let mut faults = Vec::new();
+    for node in 0..3 {
+        let began = load.now();
+        away(&mut farm, node);
+        load.go_on(time);
+        back(&mut farm, node);
+        all_up(&farm);
+        // Two copies again, before the next one goes.
+        load.all_served();
+        faults.push((began, load.now()));
+    }
+    let report = load.finish();
+    println!("{}", report.summary());
+    for (began, ended) in faults {
+        let late = report.failed_between(began + SETTLED, ended);
+        println!("failed after a fault: {:?}", report.failed_between(began, ended));
+        assert!(late.is_empty(), "failed although the node was known to be down: {late:?}");
+    }
+    assert!(report.failures.len() * 100 < report.requests, "{}", report.summary());
+    farm.await_quiet();
+}
+
+#[test]
+fn r18_r24_each_node_is_killed_in_turn() {
+    each_node_in_turn(|farm, n| farm.nodes[n].process().kill9(), |farm, n| farm.nodes[n].restart(), AWAY);
+}
+
+#[test]
+fn r18_r23_r24_each_node_hangs_in_turn() {
+    let go_on = |farm: &mut Farm, n: usize| farm.nodes[n].process().cont();
+    each_node_in_turn(|farm, n| farm.nodes[n].process().stop(), go_on, HANGS);
+}
+
+#[test]
+fn r18_r24_each_node_is_cut_off_in_turn() {
+    each_node_in_turn(|farm, n| farm.links[n].cut(), |farm, n| farm.links[n].mend(), AWAY);
+}
+
+#[test]
+fn r18_a_primary_that_dies_under_two_parallel_requests_loses_nothing() {
+    const TIMES: usize = 100;
+    let mut farm = Farm::builder().nodes(2).start();
+    let mut user = user_on(&farm, 0);
+    let (mut told, mut failed) = (BTreeSet::from([1]), 0);
+    for _ in 0..TIMES {
+        let node = node_of(&user);
+        let ran = farm.counted("runs");
+        let requests: Vec<_> = farm
+            .sidecars
+            .iter()
+            .flat_map(|sidecar| [user.at(sidecar.port()), user.at(sidecar.port())])
+            .map(|mut client| {
+                thread::spawn(move || {
+                    let response = client.get("/kind/small?ms=20&late=1");
+                    (response.status == 200).then(|| (response.number("n"), client))
+                })
+            })
+            .collect();
+        eventually("one runs", || farm.counted("runs") > ran);
+        farm.nodes[node].process().kill9();
+        for request in requests {
+            match request.join().unwrap() {
+                Some((n, client)) => {
+                    let n = n.unwrap();
+                    assert!(told.insert(n), "{n} was told twice");
+                    if client.cookie("JSESSIONID") != user.cookie("JSESSIONID") {
+                        user = client.at(farm.gateway.port());
+                    }
+                }
+                None => failed += 1,
+            }
+        }
+        farm.nodes[node].restart();
+        all_up(&farm);
+        // On two nodes again.
+        eventually("both nodes have it", || {
+            let response = user.get("/kind/small");
+            match response.status {
+                200 => assert!(told.insert(response.number("n").unwrap()), "{}", response.text()),
+                _ => failed += 1,
+            }
+            farm.nodes.iter().all(|node| !node.records().is_empty())
+        });
+    }
+    let seen = user.get("/kind/small?read=1");
+    let n = usize::try_from(seen.number("n").unwrap()).unwrap();
+    println!("{} were acknowledged, {failed} failed, {n} in the end", told.len());
+    assert!((told.len()..=told.len() + failed).contains(&n), "{n} of {} and {failed} failures", told.len());
+    assert!(told.last().is_some_and(|last| usize::try_from(*last).unwrap() <= n));
+}
+
+/// The session's cookie after each move, and the farm with the nodes that are still cut off.
+fn moved(farm: &mut Farm, user: &mut Client, path: &[usize]) -> Vec<String> {
+    let mut cookies = vec![user.cookie_header("/")];
+    for (step, node) in path.iter().enumerate() {
+        farm.links[*node].cut();
+        let wanted = (node + 1) % farm.nodes.len();
+        eventually("the session has moved", || {
+            let response = user.get("/kind/small");
+            assert!(
+                response.number("n") >= Some(step as i64 + 2) || response.status != 200,
+                "{}",
+                response.text()
+            );
+            node_of(user) == wanted
+        });
+        cookies.push(user.cookie_header("/"));
+    }
+    cookies
+}
+
+#[test]
+fn r24_a_logout_while_nodes_were_cut_off_holds_when_they_are_back() {
+    // Both orders of two nodes, and three in a row.
+    for path in [&[0][..], &[1], &[2], &[0, 1]] {
+        let mut farm = Farm::builder().nodes(3).links().set("session.backup_timeout", "\"0ms\"").start();
+        let mut user = user_on(&farm, path[0]);
+        let cookies = moved(&mut farm, &mut user, path);
+        let response = user.get("/kind/invalidate");
+        assert_eq!(response.status, 200, "{}", response.text());
+        farm.links.iter().for_each(satchel_tests::Link::mend);
+        farm.sidecars.iter_mut().for_each(Sidecar::restart);
+        for sidecar in &farm.sidecars {
+            for cookie in &cookies {
+                let mut late = user.at(sidecar.port());
+                let seen = late.send("GET", "/kind/small?read=1", &[("Cookie", cookie)], b"");
+                assert_eq!((seen.status, seen.field("n").as_deref()), (200, Some("null")), "{}", seen.text());
+            }
+        }
+        let held: usize = farm.nodes.iter().map(|node| node.records().len()).sum();
+        assert!(held >= 2, "old data was there: {held}");
+    }
+}
+
+#[test]
+fn r26_all_nodes_are_restarted_one_after_the_other() {
+    let mut farm = Farm::builder().nodes(3).start();
+    let load = Load::start(farm.gateway.port(), USERS / 2);
+    for node in &mut farm.nodes {
+        node.restart();
+        load.go_on(Duration::from_secs(2));
+        load.all_served();
+    }
+    let report = load.finish();
+    println!("{}", report.summary());
+    farm.await_quiet();
+}
