@@ -37,8 +37,8 @@ impl Admin {
     fn ready(&self) -> (StatusCode, String) {
         let nodes = &self.core.nodes;
         let down: Vec<_> =
-            (0..nodes.len()).filter(|n| !nodes.is_up(*n)).map(|n| nodes.name(n).to_string()).collect();
-        if down.len() == nodes.len() {
+            nodes.all().filter(|n| !nodes.is_up(*n)).map(|n| nodes.name(n).to_string()).collect();
+        if down.len() == nodes.all().count() {
             return (StatusCode::SERVICE_UNAVAILABLE, "no memcached node is up\n".to_owned());
         }
         (

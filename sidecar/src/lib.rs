@@ -4,6 +4,7 @@
 //! `docs/architecture.md` says which file does what.
 
 pub mod admin;
+pub mod agreement;
 pub mod cache;
 pub mod config;
 pub mod context;
@@ -17,6 +18,7 @@ pub mod probe;
 pub mod proxy;
 mod random;
 pub mod record;
+mod reload;
 pub mod run;
 pub mod sweeper;
 pub mod turn;

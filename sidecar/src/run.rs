@@ -1,8 +1,11 @@
 //! Wiring: from a configuration to a running server.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::apps::http_app::HttpServer;
@@ -14,12 +17,13 @@ use satchel_common::server::{InFlight, conf, run as run_server};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::agreement::{Agreed, Agreement, agree, at_start};
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, NodeConfig, Secret};
 use crate::context::Contexts;
-use crate::exchange::Core;
 use crate::exchange::late::Late;
 use crate::exchange::outbox::Outbox;
+use crate::exchange::{Core, Settings};
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
 use crate::memcached::{Node, Nodes, Pool};
@@ -27,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::probe::Tomcat;
 use crate::proxy::Proxy;
 use crate::record::{Farm, Keys};
+use crate::reload::on_sighup;
 use crate::sweeper::sweep;
 
 /// Requests on one connection of the gateway before it is closed, as nginx's `keepalive_requests`.
@@ -45,6 +50,15 @@ pub enum StartError {
     /// Tomcat's name does not resolve.
     #[error("tomcat.address: {0} does not resolve to an address")]
     Tomcat(String),
+    /// The other sidecars have another configuration.
+    #[error(
+        "The running sidecars of farm \"{0}\" have another configuration: {1}. Make them the same, or change all of them with SIGHUP \
+         first. What a sidecar that has stopped had is forgotten after a minute"
+    )]
+    Different(String, String),
+    /// No runtime to ask them on.
+    #[error("cannot start a runtime: {0}")]
+    Runtime(std::io::Error),
 }
 
 /// Resolves Tomcat's address.
@@ -52,7 +66,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError::Tomcat`].
 pub fn tomcat_address(config: &Config) -> Result<SocketAddr, StartError> {
-    let address = &config.tomcat.address;
+    let address = &config.tomcat;
     (address.host.as_str(), address.port)
         .to_socket_addrs()
         .ok()
@@ -60,16 +74,16 @@ pub fn tomcat_address(config: &Config) -> Result<SocketAddr, StartError> {
         .ok_or_else(|| StartError::Tomcat(address.to_string()))
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is told to stop. `path` is where the configuration was read, and is read again at SIGHUP.
 ///
 /// # Errors
 /// As [`StartError`].
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;
     let in_flight = InFlight::default();
-    let (core, away) = core(config, &in_flight)?;
+    let (core, away) = core(config, agreement(config)?, &in_flight)?;
     let core = Arc::new(core);
     if config.keys.is_empty() {
         log::warn!(
@@ -100,7 +114,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         service.add_tcp(&admin.to_string());
         server.add_service(service);
     }
-    let mut housekeeping = background_service("housekeeping", Housekeeping { core, away });
+    let mut housekeeping = background_service(
+        "housekeeping",
+        Housekeeping { core, away, path: path.to_owned(), config: config.clone() },
+    );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
     run_server(server, in_flight);
@@ -108,7 +125,11 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 }
 
 /// What exchanges share, and where it is said that it is known which nodes were away.
-fn core(config: &Config, in_flight: &InFlight) -> Result<(Core, watch::Sender<bool>), StartError> {
+fn core(
+    config: &Config,
+    agreement: Agreement,
+    in_flight: &InFlight,
+) -> Result<(Core, watch::Sender<bool>), StartError> {
     let metrics = Arc::new(Metrics::default());
     let contexts = Contexts::new(config.contexts.clone());
     let mut directories = Vec::new();
@@ -118,30 +139,24 @@ fn core(config: &Config, in_flight: &InFlight) -> Result<(Core, watch::Sender<bo
         directories.push(Arc::new(directory));
         suspects.extend(found.into_iter().map(|id| (index, id)));
     }
-    let nodes = config
-        .nodes
-        .iter()
-        .map(|(name, address)| {
-            (name.clone(), Box::new(Pool::new(address.clone(), config.node_timeout)) as Box<dyn Node>)
-        })
-        .collect();
-    let nodes = Nodes::new(nodes, metrics.clone());
+    let named = |nodes: &[NodeConfig]| {
+        nodes.iter().map(|node| (node.name.clone(), connect(node, config.node_timeout))).collect()
+    };
+    let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes), metrics.clone());
     let (away, away_known) = watch::channel(false);
     let core = Core {
         contexts,
         directories,
         farm: Farm::new(&config.farm, config.index_key.as_ref().map(|key| key.0)),
-        keys: Keys::new(
-            &config.keys.iter().map(|key| key.0).collect::<Vec<_>>(),
-            config.settings.max_session_size + 64 * 1024,
-        ),
+        keys: ArcSwap::from_pointee(keys(&config.keys, &config.settings)),
         locks: Locks::new(nodes.clone(), metrics.clone()),
         nodes,
         turns: Arc::default(),
         cache: Cache::new(config.cache_size),
         metrics,
-        tomcat: Tomcat { address: config.tomcat.address.clone() },
-        settings: config.settings.clone(),
+        tomcat: Tomcat { address: config.tomcat.clone() },
+        settings: ArcSwap::from_pointee(config.settings.clone()),
+        agreed: Agreed::new(agreement),
         suspects: Mutex::new(suspects),
         outbox: Outbox::new(in_flight.clone()),
         late: Late::default(),
@@ -151,9 +166,31 @@ fn core(config: &Config, in_flight: &InFlight) -> Result<(Core, watch::Sender<bo
     Ok((core, away))
 }
 
+/// The way to a node. Nothing is connected yet.
+pub(crate) fn connect(node: &NodeConfig, timeout: Duration) -> Arc<dyn Node> {
+    Arc::new(Pool::new(node.address.clone(), timeout))
+}
+
+/// What seals and opens records.
+pub(crate) fn keys(secrets: &[Secret], settings: &Settings) -> Keys {
+    let secrets: Vec<_> = secrets.iter().map(|key| key.0).collect();
+    Keys::new(&secrets, settings.max_session_size.saturating_add(64 * 1024))
+}
+
+/// Refuses to start when the other sidecars have another configuration (R25). Nodes that cannot be asked are not waited for twice.
+fn agreement(config: &Config) -> Result<Agreement, StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    runtime
+        .block_on(at_start(config))
+        .map_err(|difference| StartError::Different(config.farm.clone(), difference))
+}
+
 struct Housekeeping {
     core: Arc<Core>,
     away: watch::Sender<bool>,
+    path: PathBuf,
+    config: Config,
 }
 
 #[async_trait]
@@ -161,12 +198,13 @@ impl BackgroundService for Housekeeping {
     /// Runs on after the shutdown has begun: locks are renewed until the last request has ended.
     async fn start(&self, _shutdown: ShutdownWatch) {
         let core = &self.core;
-        let keys = (0..core.nodes.len()).map(|node| core.farm.away(core.nodes.name(node))).collect();
         tokio::join!(
             core.locks.clone().renew(),
             sweep(core.clone()),
             core.clone().deliver(),
-            core.nodes.clone().exchange_away(keys, self.away.clone())
+            core.nodes.clone().exchange_away(core.farm.clone(), self.away.clone()),
+            agree(core.clone(), self.config.farm.clone()),
+            on_sighup(core.clone(), &self.path, self.config.clone()),
         );
     }
 }

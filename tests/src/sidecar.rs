@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
+
 use crate::process::{Process, User};
 use crate::{Client, Memcached, Tomcat, binaries, eventually, ports};
 
@@ -74,11 +76,30 @@ impl Sidecar {
     /// # Panics
     /// When the configuration has no such text.
     pub fn restart_with(&mut self, find: &str, replace: &str) {
+        self.change(find, replace);
+        self.restart();
+    }
+
+    /// Changes its configuration and sends SIGHUP. Waits for nothing.
+    pub fn reload_with(&self, find: &str, replace: &str) {
+        self.change(find, replace);
+        self.process.signal(Signal::HUP);
+    }
+
+    /// How often it has reloaded its configuration.
+    pub fn reloads(&self) -> usize {
+        self.log().matches("Configuration reloaded").count()
+    }
+
+    /// Changes a line of its configuration file.
+    ///
+    /// # Panics
+    /// When the configuration has no such text.
+    pub fn change(&self, find: &str, replace: &str) {
         let path = self.directory.path().join("sidecar.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(find), "{find} in {text}");
         std::fs::write(&path, text.replace(find, replace)).unwrap();
-        self.restart();
     }
 
     /// A counter: `metric("conflicts")` is `satchel_conflicts_total`.

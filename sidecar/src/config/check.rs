@@ -10,7 +10,7 @@ use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
 use satchel_common::units::Size;
 
-use super::{Config, Secret, TomcatConfig, defaults, raw};
+use super::{Config, NodeConfig, Protocol, Secret, TomcatTimeouts, defaults, raw};
 use crate::context::Context;
 use crate::exchange::access::{Locking, OnLockTimeout};
 use crate::exchange::watch::Limits;
@@ -39,7 +39,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
     positive("session.lock_timeout", lock_timeout)?;
     let backup_timeout = session.backup_timeout.unwrap_or(defaults::BACKUP_TIMEOUT).0;
     let (keys, index_key) = secrets(file.record)?;
-    let nodes = nodes(&file.memcached.nodes)?;
+    let (nodes, retired_nodes) = all_nodes(&file.memcached)?;
     let copies = match file.memcached.copies.unwrap_or(defaults::COPIES) {
         copies @ (1 | 2) => copies.min(nodes.len()),
         other => return Err(Invalid::new("memcached.copies", format!("is {other}; 1 or 2 are allowed"))),
@@ -51,7 +51,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         log_level: file.log_level,
         stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
         buffering,
-        tomcat: tomcat(&file.tomcat, limits.max_request_time)?,
+        tomcat: file.tomcat.address.clone(),
         contexts: contexts(file.context)?,
         farm: farm(session.farm)?,
         settings: Settings {
@@ -73,17 +73,19 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
             },
             outbox_size: bytes(session.outbox_size.unwrap_or(defaults::OUTBOX_SIZE)),
             backup_timeout: (!backup_timeout.is_zero()).then_some(backup_timeout),
+            tomcat: tomcat(&file.tomcat, limits.max_request_time)?,
             limits,
+            ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
+            unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
             max_session_size: bytes(session.max_session_size.unwrap_or(defaults::MAX_SESSION_SIZE)),
         },
-        ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
-        unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
         unknown_ids_per_second: match session.unknown_ids_per_second {
             Some(0) => return Err(Invalid::new("session.unknown_ids_per_second", "must be at least 1")),
             limit => limit.unwrap_or(defaults::UNKNOWN_IDS_PER_SECOND),
         },
         cache_size: session.cache_size.unwrap_or(defaults::CACHE_SIZE).0,
         nodes,
+        retired_nodes,
         node_timeout: {
             let timeout = file.memcached.timeout.unwrap_or(defaults::NODE_TIMEOUT).0;
             positive("memcached.timeout", timeout)?;
@@ -123,9 +125,8 @@ fn at_least_one(key: &str, n: usize) -> Result<usize, Invalid> {
     }
 }
 
-fn tomcat(raw: &raw::Tomcat, max_request_time: Duration) -> Result<TomcatConfig, Invalid> {
-    let config = TomcatConfig {
-        address: raw.address.clone(),
+fn tomcat(raw: &raw::Tomcat, max_request_time: Duration) -> Result<TomcatTimeouts, Invalid> {
+    let config = TomcatTimeouts {
         connect_timeout: raw.connect_timeout.unwrap_or(defaults::CONNECT_TIMEOUT).0,
         read_timeout: raw.read_timeout.map_or(max_request_time, |time| time.0),
         write_timeout: raw.write_timeout.unwrap_or(defaults::WRITE_TIMEOUT).0,
@@ -207,10 +208,31 @@ fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
     Ok(contexts)
 }
 
+/// Those that get sessions, and the retired ones.
+fn all_nodes(raw: &raw::Memcached) -> Result<(Vec<NodeConfig>, Vec<NodeConfig>), Invalid> {
+    let mut all = Vec::new();
+    nodes("memcached.nodes", &raw.nodes, &mut all)?;
+    if all.is_empty() {
+        return Err(Invalid::new("memcached.nodes", "is empty; write for example \"n1:127.0.0.1:11211\""));
+    }
+    let placed = all.len();
+    nodes("memcached.retired_nodes", raw.retired_nodes.as_deref().unwrap_or_default(), &mut all)?;
+    for (name, options) in &raw.node {
+        let Some(node) = all.iter_mut().find(|node| node.name.as_str() == name) else {
+            let key = format!("memcached.node.{name}");
+            return Err(Invalid::new(key, "no node of this name is in memcached.nodes"));
+        };
+        node.protocol = match options.protocol {
+            raw::Protocol::Meta => Protocol::Meta,
+            raw::Protocol::Text => Protocol::Text,
+        };
+    }
+    let retired = all.split_off(placed);
+    Ok((all, retired))
+}
+
 /// msm's form: `n1:host:port n2:host:port`, separated by commas or spaces; IPv6 addresses in brackets.
-fn nodes(text: &str) -> Result<Vec<(NodeName, HostPort)>, Invalid> {
-    let key = "memcached.nodes";
-    let mut nodes: Vec<(NodeName, HostPort)> = Vec::new();
+fn nodes(key: &str, text: &str, nodes: &mut Vec<NodeConfig>) -> Result<(), Invalid> {
     for part in text.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty()) {
         let form = "write name:host:port, for example \"n1:10.0.0.1:11211, n2:10.0.0.2:11211\"";
         let (name, address) =
@@ -220,18 +242,18 @@ fn nodes(text: &str) -> Result<Vec<(NodeName, HostPort)>, Invalid> {
         })?;
         let address: HostPort =
             address.parse().map_err(|error| Invalid::new(key, format!("node {name}: {error}; {form}")))?;
-        if nodes.iter().any(|(other, _)| *other == name) {
+        if nodes.iter().any(|other| other.name == name) {
             return Err(Invalid::new(key, format!("node {name} is listed twice")));
         }
-        if let Some((other, _)) = nodes.iter().find(|(_, other)| *other == address) {
-            return Err(Invalid::new(key, format!("nodes {other} and {name} have one address, {address}")));
+        if let Some(other) = nodes.iter().find(|other| other.address == address) {
+            return Err(Invalid::new(
+                key,
+                format!("nodes {} and {name} have one address, {address}", other.name),
+            ));
         }
-        nodes.push((name, address));
+        nodes.push(NodeConfig { name, address, protocol: Protocol::Meta });
     }
-    if nodes.is_empty() {
-        return Err(Invalid::new(key, "is empty; write for example \"n1:127.0.0.1:11211\""));
-    }
-    Ok(nodes)
+    Ok(())
 }
 
 fn locking(text: Option<&str>) -> Result<Locking, Invalid> {

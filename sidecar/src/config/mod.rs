@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use regex::Regex;
 use satchel_common::address::HostPort;
 use satchel_common::config::{ConfigError, load};
 use satchel_common::logging::Level;
@@ -17,6 +16,7 @@ use crate::context::Context;
 use crate::exchange::Settings;
 use crate::id::NodeName;
 use crate::proxy::upload::Buffering;
+use crate::record::shown_fingerprint;
 
 /// Everything that the sidecar is told. See `conf/sidecar.toml` for what each key means.
 #[derive(Debug, Clone)]
@@ -33,24 +33,22 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// How request bodies are taken in.
     pub buffering: Buffering,
-    /// The Tomcat beside the sidecar.
-    pub tomcat: TomcatConfig,
+    /// The HTTP connector of the Tomcat beside the sidecar.
+    pub tomcat: HostPort,
     /// The web applications.
     pub contexts: Vec<Context>,
     /// The farm's name.
     pub farm: String,
     /// What exchanges need to know.
     pub settings: Settings,
-    /// Requests without session work.
-    pub ignore_uri: Option<Regex>,
-    /// Requests whose response is not held.
-    pub unheld_uri: Option<Regex>,
     /// Unknown ids that one address may present in a second.
     pub unknown_ids_per_second: u32,
     /// Bytes of recent sessions that are kept in memory.
     pub cache_size: u64,
     /// The nodes, in the order that all sidecars share.
-    pub nodes: Vec<(NodeName, HostPort)>,
+    pub nodes: Vec<NodeConfig>,
+    /// Nodes that get no session any more.
+    pub retired_nodes: Vec<NodeConfig>,
     /// For one exchange with a node.
     pub node_timeout: Duration,
     /// What seals records; empty: encryption is off.
@@ -69,11 +67,29 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// How Tomcat is reached.
-#[derive(Debug, Clone)]
-pub struct TomcatConfig {
-    /// Its HTTP connector.
+/// A memcached node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// As in the suffix of a session's cookie.
+    pub name: NodeName,
+    /// Where it listens.
     pub address: HostPort,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// What a memcached node speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The meta commands of memcached 1.6.
+    Meta,
+    /// The classic text commands, as every memcached and its proxies do.
+    Text,
+}
+
+/// Of connections to Tomcat.
+#[derive(Debug, Clone)]
+pub struct TomcatTimeouts {
     /// For connecting.
     pub connect_timeout: Duration,
     /// Between two reads of a response.
@@ -85,6 +101,31 @@ pub struct TomcatConfig {
 }
 
 impl Config {
+    /// What cannot be changed while the sidecar runs, as pairs of key and value.
+    pub fn fixed(&self) -> Vec<(&'static str, String)> {
+        let contexts = format!("{:?}", self.contexts);
+        let index_key = self.index_key.as_ref().map(|key| shown_fingerprint(&key.0));
+        vec![
+            ("listen", format!("{:?}", self.listen)),
+            ("admin", format!("{:?}", self.admin)),
+            ("threads", self.threads.to_string()),
+            ("log_level", format!("{:?}", self.log_level)),
+            ("stop_timeout", format!("{:?}", self.stop_timeout)),
+            (
+                "request_buffering, client_max_body_size or client_body_temp_path",
+                format!("{:?}", self.buffering),
+            ),
+            ("tomcat.address", self.tomcat.to_string()),
+            ("[[context]]", contexts),
+            ("session.farm", self.farm.clone()),
+            ("session.node_suffix", format!("{:?}", self.settings.node_suffix)),
+            ("session.unknown_ids_per_second", self.unknown_ids_per_second.to_string()),
+            ("session.cache_size", self.cache_size.to_string()),
+            ("record.encryption", self.keys.is_empty().to_string()),
+            ("record.index_key", format!("{index_key:?}")),
+        ]
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors

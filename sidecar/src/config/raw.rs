@@ -1,5 +1,6 @@
 //! The file as it is written: every key that exists, nothing else.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use satchel_common::address::HostPort;
@@ -107,7 +108,25 @@ pub enum OnStoreFailure {
 pub struct Memcached {
     pub copies: Option<usize>,
     pub nodes: String,
+    pub retired_nodes: Option<String>,
     pub timeout: Option<Time>,
+    #[serde(default)]
+    pub node: BTreeMap<String, Node>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    #[default]
+    Meta,
+    Text,
 }
 
 #[derive(Default, Deserialize)]

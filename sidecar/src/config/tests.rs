@@ -31,7 +31,10 @@ fn the_annotated_file_is_valid_and_shows_the_defaults() {
         .replace("Y2hhbmdlIG1lIGNoYW5nZSBtZSBjaGFuZ2UgbWUgISE=", secret)
         .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret);
     let mut annotated = parse(&own).unwrap();
-    assert!(annotated.settings.readonly_uri.take().is_some(), "it has no default");
+    let settings = &mut annotated.settings;
+    for pattern in [&mut settings.readonly_uri, &mut settings.ignore_uri, &mut settings.unheld_uri] {
+        assert!(pattern.take().is_some(), "it has no default");
+    }
     assert!(!format!("{annotated:?}").contains("51"), "a key is never printed");
     let two_nodes = minimal().replace("n1:127.0.0.1:11211", "n1:127.0.0.1:11211 n2:127.0.0.1:11212");
     let minimal = parse(&two_nodes).unwrap();
@@ -43,7 +46,7 @@ fn the_annotated_file_is_valid_and_shows_the_defaults() {
     assert_eq!(annotated.unknown_ids_per_second, minimal.unknown_ids_per_second);
     assert_eq!(annotated.node_timeout, minimal.node_timeout);
     let timeouts = |c: &Config| {
-        let t = &c.tomcat;
+        let t = &c.settings.tomcat;
         [t.connect_timeout, t.read_timeout, t.write_timeout, t.keepalive_timeout]
     };
     assert_eq!(timeouts(&annotated), timeouts(&minimal));
@@ -56,7 +59,8 @@ fn every_key_is_in_the_annotated_file() {
     let raw = include_str!("raw.rs");
     for line in raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")) {
         let Some((key, _)) = line.split_once(':') else { continue };
-        let documented = annotated.contains(&format!("{key} =")) || annotated.contains(&format!("[{key}]"));
+        let forms = [format!("{key} ="), format!("[{key}]"), format!(".{key}.")];
+        let documented = forms.iter().any(|form| annotated.contains(form));
         assert!(documented, "conf/sidecar.toml does not show '{key}'");
     }
 }
@@ -107,14 +111,15 @@ fn nodes_are_read_as_msm_writes_them() {
     let config =
         parse(&minimal().replace("n1:127.0.0.1:11211", "n1:cache-0.svc:11211,n2:[::1]:11212 n3:10.0.0.3:1"))
             .unwrap();
-    let nodes: Vec<String> = config.nodes.iter().map(|(name, address)| format!("{name} {address}")).collect();
+    let nodes: Vec<String> =
+        config.nodes.iter().map(|node| format!("{} {}", node.name, node.address)).collect();
     assert_eq!(nodes, ["n1 cache-0.svc:11211", "n2 [::1]:11212", "n3 10.0.0.3:1"]);
 }
 
 #[test]
 fn patterns_match_the_whole_request_line_as_in_msm() {
     let text = minimal().replace("[memcached]", "[session]\nignore_uri = '.*\\.(png|css)$'\n[memcached]");
-    let pattern = parse(&text).unwrap().ignore_uri.unwrap();
+    let pattern = parse(&text).unwrap().settings.ignore_uri.unwrap();
     assert!(pattern.is_match("GET /a/b.png"));
     assert!(!pattern.is_match("GET /a/b.png?x=1"));
 }

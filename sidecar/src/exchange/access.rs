@@ -91,7 +91,7 @@ impl Learned {
 impl Core {
     /// How a request may use its session, by its `METHOD URI?query`, and what it is to be remembered by.
     pub fn access(&self, line: String) -> (Access, Option<String>) {
-        let settings = &self.settings;
+        let settings = self.settings();
         if settings.readonly_uri.as_ref().is_some_and(|pattern| pattern.is_match(&line)) {
             return (Access::ReadOnly, None);
         }

@@ -19,13 +19,13 @@ const READ_AGAIN: usize = 3;
 impl Core {
     /// The largest value that every node takes as one item, in bytes.
     pub(super) fn value_max(&self) -> usize {
-        let known = (0..self.nodes.len()).map(|node| self.nodes.item_size_max(node)).filter(|size| *size > 0);
+        let known = self.nodes.all().map(|node| self.nodes.item_size_max(node)).filter(|size| *size > 0);
         known.min().unwrap_or(ITEM_SIZE_DEFAULT).saturating_sub(ITEM_OVERHEAD).max(1)
     }
 
     /// Whether an item's value says where the chunks are.
     pub(super) fn manifest(&self, value: &[u8]) -> Option<Manifest> {
-        Manifest::decode(value, self.keys.max_size().saturating_add(1024))
+        Manifest::decode(value, self.keys().max_size().saturating_add(1024))
     }
 
     /// The record on `node` with its whole envelope; without a value if chunks of it are missing.

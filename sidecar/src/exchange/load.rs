@@ -46,7 +46,7 @@ impl Exchange {
                     self.drop_cookie |= young_id_change;
                 }
                 Ok(Lookup::Absent) => self.core.metrics.unknown_ids.add(),
-                Err(Refusal::Store) if self.core.settings.on_store_failure == OnStoreFailure::Proceed => {
+                Err(Refusal::Store) if self.core.settings().on_store_failure == OnStoreFailure::Proceed => {
                     // The client keeps its cookie: its session is there again when a node is.
                     self.core.metrics.proceeded_without_session.add();
                     self.drop_cookie = true;
@@ -65,7 +65,7 @@ impl Exchange {
     async fn look_up(&mut self, presented: &Presented) -> Result<Lookup, Refusal> {
         let core = &self.core;
         match core.clone().look_up(self.context, presented, self.access).await {
-            Err(Refusal::Busy) if core.settings.on_lock_timeout == OnLockTimeout::Proceed => {
+            Err(Refusal::Busy) if core.settings().on_lock_timeout == OnLockTimeout::Proceed => {
                 core.metrics.proceeded_without_lock.add();
                 self.access = Access::ReadOnly;
                 core.clone().look_up(self.context, presented, self.access).await
@@ -118,7 +118,7 @@ impl Exchange {
         if !core.is_suspect(self.context, tomcat_id) {
             return Ok(());
         }
-        let limit = core.settings.lock_timeout;
+        let limit = core.settings().lock_timeout;
         match core.tomcat.probe(core.context(self.context), &self.host, tomcat_id, limit).await {
             Answer::Answered | Answer::Refused => {
                 core.clear_suspect(self.context, tomcat_id);

@@ -94,7 +94,7 @@ impl Core {
         let path = &self.context(context).path;
         let key = self.farm.key(path, &presented.id);
         let identity = self.farm.identity(path, &presented.id);
-        let deadline = Instant::now() + self.settings.lock_timeout;
+        let deadline = Instant::now() + self.settings().lock_timeout;
         let turn = match access {
             Access::ReadOnly => None,
             _ => Some(self.take_turn(&key).await?),
@@ -104,18 +104,22 @@ impl Core {
         }
         if !*self.away_known.borrow() {
             let _ =
-                timeout(self.settings.lock_timeout, self.away_known.clone().wait_for(|known| *known)).await;
+                timeout(self.settings().lock_timeout, self.away_known.clone().wait_for(|known| *known)).await;
         }
         let suffix = presented.suffix.as_ref().and_then(|suffix| self.nodes.find(suffix));
-        let start = suffix.unwrap_or_else(|| key.ring_start(self.nodes.len()));
+        let start = suffix.unwrap_or_else(|| self.nodes.start_of(&key));
         // With one copy a node that is down may have the only one.
-        let single = self.settings.copies == 1;
+        let single = self.settings().copies == 1;
         if single && suffix.is_some_and(|node| !self.nodes.is_up(node)) {
             return Err(Refusal::Store);
         }
         let mut home = self.nodes.first_up(start).ok_or(Refusal::Store)?;
+        // Where a session is that has left its node, a sidecar can say that knows all nodes.
+        if self.agreed.is_outdated() && suffix != Some(home) {
+            return Err(Refusal::Store);
+        }
         let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline };
-        for _ in 0..=2 * self.nodes.len() {
+        for _ in 0..=2 * self.nodes.all().count() {
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
             let certain = suffix == Some(home) && !self.nodes.one_was_away();
             match search.at(home, certain).await? {
@@ -140,7 +144,7 @@ impl Core {
     }
 
     async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
-        match timeout(self.settings.lock_timeout, self.turns.take(key)).await {
+        match timeout(self.settings().lock_timeout, self.turns.take(key)).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(Refusal::Busy),
             Err(_) => {
@@ -152,7 +156,7 @@ impl Core {
 
     /// The node of the second copy of a session whose first is on `primary`; `None`: there is to be none, or no other node is up.
     pub(super) fn backup_of(&self, primary: NodeIndex) -> Option<NodeIndex> {
-        if self.settings.copies < 2 {
+        if self.settings().copies < 2 {
             return None;
         }
         self.nodes.ring(primary).skip(1).find(|node| self.nodes.is_up(*node))
@@ -167,7 +171,7 @@ impl Core {
     /// Opens the record in an item.
     pub(super) fn unseal(&self, identity: &[u8], item: &Item) -> Result<Payload, String> {
         let value = item.value.as_ref().ok_or("parts of it are missing")?;
-        let bytes = self.keys.open(identity, value).map_err(|error| error.to_string())?;
+        let bytes = self.keys().open(identity, value).map_err(|error| error.to_string())?;
         let payload = Payload::decode(bytes).map_err(|error| error.to_string())?;
         if payload.counter as u32 != item.flags {
             return Err("its counter is not the one in its client flags".into());
@@ -251,7 +255,7 @@ impl Search {
 
     fn all_but(&self, home: NodeIndex) -> Vec<NodeIndex> {
         let nodes = &self.core.nodes;
-        nodes.ring(home).skip(1).filter(|node| nodes.is_up(*node)).collect()
+        nodes.all().filter(|node| *node != home && nodes.is_up(*node)).collect()
     }
 
     async fn peek_at(&self, nodes: &[NodeIndex]) -> Vec<Seen> {
@@ -363,7 +367,9 @@ impl Search {
                 let file = SessionFile::parse(file).map_err(|error| unreadable(error.to_string()))?;
                 let version = Version { counter: payload.counter, primary, backup: None };
                 let named = core.nodes.find(&payload.primary);
-                let displaced = node != primary.node || named != Some(primary.node);
+                let displaced = node != primary.node
+                    || named != Some(primary.node)
+                    || core.nodes.is_retired(primary.node);
                 // Whoever finds this record locks it where it says, or behind that one if it is down.
                 let home = named.and_then(|named| core.nodes.first_up(named));
                 if let Some(home) = home.filter(|home| *home != primary.node) {

@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use regex::Regex;
 use satchel_common::server::Working;
 
@@ -30,7 +31,9 @@ use access::{Access, Learned, Locking, OnLockTimeout};
 
 use outbox::Outbox;
 
+use crate::agreement::Agreed;
 use crate::cache::{Cache, Session};
+use crate::config::TomcatTimeouts;
 use crate::context::{Context, Contexts};
 use crate::file::directory::Claim;
 use crate::file::{Placed, StoreDirectory};
@@ -68,6 +71,10 @@ pub struct Settings {
     pub node_suffix: NodeSuffix,
     /// Which requests lock their session.
     pub locking: Locking,
+    /// Requests without session work.
+    pub ignore_uri: Option<Regex>,
+    /// Requests whose response is not held.
+    pub unheld_uri: Option<Regex>,
     /// Requests that only read their session, whatever they do.
     pub readonly_uri: Option<Regex>,
     /// On how many nodes a session is stored: 1 or 2.
@@ -82,6 +89,8 @@ pub struct Settings {
     pub outbox_size: usize,
     /// How long a response is held until its session is stored; `None`: as long as the request may run.
     pub backup_timeout: Option<Duration>,
+    /// Of connections to Tomcat.
+    pub tomcat: TomcatTimeouts,
     /// Bounds of a request in Tomcat.
     pub limits: watch::Limits,
     /// The largest session file that is taken, in bytes.
@@ -97,9 +106,11 @@ pub struct Core {
     /// Who shares sessions.
     pub farm: Farm,
     /// What seals records.
-    pub keys: Keys,
+    pub keys: ArcSwap<Keys>,
     /// The memcached nodes.
     pub nodes: Nodes,
+    /// What all sidecars have in common.
+    pub agreed: Agreed,
     /// Turns true when it is known which nodes have been away.
     pub away_known: tokio::sync::watch::Receiver<bool>,
     /// The locks that are held.
@@ -113,7 +124,7 @@ pub struct Core {
     /// The Tomcat beside us.
     pub tomcat: Tomcat,
     /// What the configuration says.
-    pub settings: Settings,
+    pub settings: ArcSwap<Settings>,
     /// Ids whose files were found at the start: Tomcat may still run a request of theirs (R12).
     pub suspects: Mutex<HashSet<(usize, String)>>,
     /// Stores that no node took.
@@ -178,11 +189,21 @@ impl Core {
         self.contexts.get(index)
     }
 
+    /// What the configuration says now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// What seals records now.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
     /// The id under which Tomcat knows a session.
     pub fn tomcat_id(&self, id: &SessionId, node: NodeIndex) -> String {
-        match self.settings.node_suffix {
+        match self.settings().node_suffix {
             NodeSuffix::Cookie => id.as_str().to_owned(),
-            NodeSuffix::Visible => id.with_suffix(self.nodes.name(node)),
+            NodeSuffix::Visible => id.with_suffix(&self.nodes.name(node)),
         }
     }
 

@@ -150,7 +150,7 @@ impl Core {
 
     /// Keeps a store. `false`: there is no room.
     pub(super) fn keep(&self, key: &RecordKey, entry: Entry) -> bool {
-        let kept = self.outbox.keep(key, entry, self.settings.outbox_size);
+        let kept = self.outbox.keep(key, entry, self.settings().outbox_size);
         let metrics = &self.metrics;
         if kept {
             metrics.outbox_kept.add()
@@ -204,7 +204,7 @@ impl Core {
         if entry.ttl.0 > 0 && entry.since.elapsed() > Duration::from_secs(entry.ttl.0.into()) {
             return Delivery::Lost("its life is over");
         }
-        let home = match self.settings.copies {
+        let home = match self.settings().copies {
             // With one copy what it replaces is there and nowhere else.
             1 => Some(entry.node).filter(|node| self.nodes.is_up(*node)),
             _ => self.nodes.first_up(entry.node),
@@ -212,7 +212,8 @@ impl Core {
         let Some(home) = home else { return Delivery::Later };
         let mut has = Vec::new();
         let mut found = Vec::new();
-        for node in self.nodes.ring(home).filter(|node| self.nodes.is_up(*node)) {
+        let others = self.nodes.all().filter(|node| *node != home);
+        for node in std::iter::once(home).chain(others).filter(|node| self.nodes.is_up(*node)) {
             let Ok(read) = self.peek(node, key).await else { return Delivery::Later };
             has.push(read.as_ref().map_or(Has::Nothing, |read| Has::Record(read.item.flags)));
             found.push((node, read));

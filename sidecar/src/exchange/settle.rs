@@ -73,7 +73,7 @@ pub async fn settle(
         let (file, lock) = exchange.await_new(announced, &mut progress).await;
         new_lock = lock;
         exchange.new_saved.store(file.is_ok(), Ordering::Relaxed);
-        let goes_on = exchange.core.settings.on_store_failure == OnStoreFailure::Proceed;
+        let goes_on = exchange.core.settings().on_store_failure == OnStoreFailure::Proceed;
         let keep = goes_on || release.is_closed();
         result = exchange.create(announced, file, keep).await.map(|node| at.announced = Some(node));
         new = match result {
@@ -167,7 +167,7 @@ impl Exchange {
     /// Watches the placed file until it is decided what became of the session.
     async fn verdict(&self, held: &mut Held, progress: &mut channel::Receiver<Progress>) -> Verdict {
         let context = self.core.context(self.context);
-        let limits = self.core.settings.limits;
+        let limits = self.core.settings().limits;
         let mut probed = Probed::No;
         let mut pause = LOOK_FIRST;
         loop {
@@ -283,7 +283,7 @@ impl Exchange {
     }
 
     fn understood(&self, bytes: Bytes, tomcat_id: &str) -> Result<SessionFile, Failure> {
-        let limit = self.core.settings.max_session_size;
+        let limit = self.core.settings().max_session_size;
         if bytes.len() > limit {
             return Err(Failure::Store(StoreError::TooLarge { size: bytes.len(), limit }));
         }
@@ -317,7 +317,7 @@ impl Exchange {
                 Err(error) => return (Err(Failure::File(error)), lock),
                 Ok(None) if last_look => {
                     if self.told.is_none() {
-                        let time = self.core.settings.limits.max_request_time;
+                        let time = self.core.settings().limits.max_request_time;
                         self.core.late.remember(self.context, announced, time);
                     }
                     return (Err(Failure::NeverCame), lock);
@@ -333,7 +333,7 @@ impl Exchange {
             match (ended, &self.told) {
                 (Some(since), Some(told)) if since >= PROBE_AFTER => {
                     let context = self.core.context(self.context);
-                    let left = self.core.settings.limits.max_request_time.saturating_sub(self.age());
+                    let left = self.core.settings().limits.max_request_time.saturating_sub(self.age());
                     let answer =
                         self.core.tomcat.probe(context, &self.host, told, left.max(ALIVE_WITHIN)).await;
                     last_look = answer != Answer::Silent;
@@ -341,7 +341,7 @@ impl Exchange {
                 (Some(since), None) => last_look = since >= NEW_FILE_WITHIN,
                 _ => {}
             }
-            if self.age() >= self.core.settings.limits.max_request_time {
+            if self.age() >= self.core.settings().limits.max_request_time {
                 last_look = true;
             }
             if !last_look {
@@ -355,7 +355,7 @@ impl Exchange {
     }
 
     async fn lock_new(&self, announced: &Announced) -> Option<Lock> {
-        if self.core.settings.locking.last_writer_wins() {
+        if self.core.settings().locking.last_writer_wins() {
             return None;
         }
         let key = self.core.farm.key(&self.core.context(self.context).path, &announced.id);
@@ -390,7 +390,7 @@ impl Exchange {
             }
             Err(failure) => failure,
         };
-        let goes_on = self.core.settings.on_store_failure == OnStoreFailure::Proceed
+        let goes_on = self.core.settings().on_store_failure == OnStoreFailure::Proceed
             && matches!(failure, Failure::Store(StoreError::Kept(_) | StoreError::TooLarge { .. }));
         let told = release.send(if goes_on { Ok(StoredAt::default()) } else { Err(NotStored) }).is_ok();
         let kept = matches!(failure, Failure::Store(StoreError::Kept(_)));

@@ -91,11 +91,11 @@ impl Core {
 
     async fn write_copies(&self, record: Record<'_>) -> Result<Written, StoreError> {
         let primary = record.base.primary;
+        let home = self.home_after(primary.node);
         let mut base = record.base;
         loop {
             let counter = base.counter + 1;
-            let sealed =
-                self.seal(record.target, counter, primary.node, record.ttl, record.stored.clone())?;
+            let sealed = self.seal(record.target, counter, home, record.ttl, record.stored.clone())?;
             let first = self.put(record.target, base.primary, &sealed);
             let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
             let (first, second) = if sealed.is_large() {
@@ -105,11 +105,15 @@ impl Core {
             } else {
                 tokio::join!(first, second)
             };
-            let next = fence::after(first.as_ref().map(reply), self.settings.locking.last_writer_wins());
+            let next = fence::after(first.as_ref().map(reply), self.settings().locking.last_writer_wins());
             match (next, first) {
                 (Next::Stored(cas), Ok(answers)) => {
                     let there = There { incarnation: answers.incarnation, cas };
                     let first = Place { node: primary.node, there: Some(there) };
+                    if home != primary.node {
+                        let version = self.moved_home(home, first, second, sealed.counter);
+                        return Ok(Written { version, chunks: sealed.manifest() });
+                    }
                     let backup = self.second_copy(record.target, primary.node, second, &sealed).await;
                     let version = Version { counter: sealed.counter, primary: first, backup };
                     return Ok(Written { version, chunks: sealed.manifest() });
@@ -156,6 +160,22 @@ impl Core {
 }
 
 impl Core {
+    /// Where a session on `node` is at home after its next store: there, or on the next node if that one is retired.
+    fn home_after(&self, node: NodeIndex) -> NodeIndex {
+        let nodes = &self.nodes;
+        let next = || nodes.ring(node).skip(1).find(|node| nodes.is_up(*node));
+        if nodes.is_retired(node) { next().unwrap_or(node) } else { node }
+    }
+
+    /// The session has left a retired node, whose copy says where it is now. If it has not arrived there, that copy is found.
+    fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, counter: u64) -> Version {
+        self.metrics.moved.add();
+        match arrived {
+            Second::Stored(primary) => Version { counter, primary, backup: None },
+            _ => Version { counter, primary: Place { node: home, there: None }, backup: Some(left) },
+        }
+    }
+
     /// The first copy is not there and its node is gone: the second one, if it is stored, is the session now.
     async fn without_primary(
         &self,
@@ -197,7 +217,7 @@ impl Core {
                 Second::None | Second::Newer => {
                     if matches!(second, Second::Newer) {
                         self.metrics.diverged.add();
-                    } else if self.settings.copies > 1 {
+                    } else if self.settings().copies > 1 {
                         self.metrics.single_copies.add();
                     }
                     return None;
@@ -216,10 +236,10 @@ impl Core {
         sealed: &Sealed,
         except: &[NodeIndex],
     ) -> Second {
-        if self.settings.copies < 2 {
+        let nodes = &self.nodes;
+        if self.settings().copies < 2 && !nodes.is_retired(primary) {
             return Second::None;
         }
-        let nodes = &self.nodes;
         let Some(node) =
             nodes.ring(primary).skip(1).find(|node| nodes.is_up(*node) && !except.contains(node))
         else {
@@ -374,7 +394,7 @@ impl Core {
             return result;
         }
         let get = Command::Get { key: target.key.record(), value: true };
-        let answers = if self.settings.copies > 1 {
+        let answers = if self.settings().copies > 1 {
             self.nodes.run(place.node, &[get]).await?
         } else {
             // There is no other copy to go on with.
@@ -396,15 +416,17 @@ impl Core {
         ttl: Ttl,
         stored: Stored,
     ) -> Result<Sealed, StoreError> {
-        let name = self.nodes.name(primary).clone();
+        let name = self.nodes.name(primary);
         let payload = Payload { counter, writer: rand::rng().random(), primary: name, ttl, stored };
         let identity = self.farm.identity(target.context, target.id);
-        let value: Bytes = self.keys.seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?.into();
+        let value: Bytes =
+            self.keys().seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?.into();
         let limit = self.value_max();
         if value.len() <= limit {
             return Ok(Sealed { value, chunks: None, counter, ttl });
         }
-        let too_large = |_| StoreError::TooLarge { size: value.len(), limit: self.settings.max_session_size };
+        let too_large =
+            |_| StoreError::TooLarge { size: value.len(), limit: self.settings().max_session_size };
         let chunks = u16::try_from(value.len().div_ceil(limit)).map_err(too_large)?;
         let manifest = Manifest::new(u32::try_from(value.len()).map_err(too_large)?, chunks);
         Ok(Sealed { value: manifest.encode().into(), chunks: Some((manifest, value)), counter, ttl })

@@ -16,6 +16,11 @@ impl Away {
         Self(Mutex::new(vec![0; nodes]))
     }
 
+    /// For more nodes than before.
+    pub fn grow(&self, nodes: usize) {
+        self.all().resize(nodes, 0);
+    }
+
     /// `node` counts as having been away until `until`. `true` if that was not known.
     pub fn note(&self, node: usize, until: u64) -> bool {
         let mut all = self.all();

@@ -1,11 +1,17 @@
 //! The configured nodes in their order, and which of them are used ([`health`](super::health) decides that).
+//!
+//! The list can be changed. A node that is not configured any more is *retired*: it gets no session, and is read and written until
+//! those that it has have moved or expired (R25).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -15,10 +21,12 @@ use super::node::{Answers, Command, Incarnation, Mode, Node, NodeError, Reply};
 use crate::exchange::unix_time;
 use crate::id::NodeName;
 use crate::metrics::Metrics;
-use crate::record::Ttl;
+use crate::record::{Farm, RecordKey, Ttl};
 
-/// Index of a node in configuration order.
+/// Index of a node: in configuration order first, then those that were added. It stays the same as long as this process runs.
 pub type NodeIndex = usize;
+/// A node as it is added.
+pub type Named = (NodeName, Arc<dyn Node>);
 
 /// How often it is told and learnt which nodes were away.
 const AWAY_STEP: Duration = Duration::from_secs(1);
@@ -34,7 +42,7 @@ const LIFE_WITHOUT_END: u64 = 30 * 24 * 3600;
 pub struct Nodes(Arc<Inner>);
 
 struct Inner {
-    entries: Vec<Entry>,
+    list: ArcSwap<List>,
     away: Away,
     /// Counts the absences that this sidecar has noticed, with the time of the last.
     noticed: watch::Sender<(u64, Option<Instant>)>,
@@ -45,27 +53,84 @@ struct Inner {
     metrics: Arc<Metrics>,
 }
 
+#[derive(Clone)]
+struct List {
+    entries: Vec<Arc<Entry>>,
+    /// Those that get sessions, in configuration order.
+    ring: Vec<NodeIndex>,
+}
+
 struct Entry {
     name: NodeName,
-    node: Box<dyn Node>,
+    node: ArcSwap<Arc<dyn Node>>,
     health: Mutex<Health>,
 }
 
+impl Entry {
+    fn new(name: NodeName, node: Arc<dyn Node>) -> Arc<Self> {
+        Arc::new(Self { name, node: ArcSwap::from_pointee(node), health: Mutex::default() })
+    }
+
+    fn node(&self) -> Arc<dyn Node> {
+        Arc::clone(&self.node.load())
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Nodes {
-    /// In configuration order, which must be the same on every sidecar.
-    pub fn new(nodes: Vec<(NodeName, Box<dyn Node>)>, metrics: Arc<Metrics>) -> Self {
-        let nodes_len = nodes.len();
-        let entries =
-            nodes.into_iter().map(|(name, node)| Entry { name, node, health: Mutex::default() }).collect();
-        let away = Away::new(nodes_len);
+    /// In configuration order, which must be the same on every sidecar; and those that are retired.
+    pub fn new(nodes: Vec<Named>, retired: Vec<Named>, metrics: Arc<Metrics>) -> Self {
+        let ring = (0..nodes.len()).collect();
+        let entries: Vec<_> =
+            nodes.into_iter().chain(retired).map(|(name, node)| Entry::new(name, node)).collect();
         let longest_life = AtomicU64::new(LONGEST_LIFE_AT_LEAST);
-        let (noticed, told) = (watch::Sender::new((0, None)), watch::Sender::new(vec![0; nodes_len]));
-        Self(Arc::new(Inner { entries, away, noticed, told, longest_life, metrics }))
+        let (noticed, told) = (watch::Sender::new((0, None)), watch::Sender::new(vec![0; entries.len()]));
+        let away = Away::new(entries.len());
+        let list = ArcSwap::from_pointee(List { entries, ring });
+        Self(Arc::new(Inner { list, away, noticed, told, longest_life, metrics }))
+    }
+
+    fn list(&self) -> Arc<List> {
+        self.0.list.load_full()
+    }
+
+    fn entry(&self, index: NodeIndex) -> Arc<Entry> {
+        self.list().entries[index].clone()
+    }
+
+    /// Makes nodes known that are not yet, and replaces the way to those that are. They get sessions when [`place`](Self::place) says so.
+    pub fn know(&self, nodes: Vec<Named>) {
+        let mut list = List::clone(&self.list());
+        for (name, node) in nodes {
+            if let Some(entry) = list.entries.iter().find(|entry| entry.name == name) {
+                entry.node.store(Arc::new(node));
+            } else {
+                list.entries.push(Entry::new(name, node));
+            }
+        }
+        self.0.away.grow(list.entries.len());
+        self.0.told.send_modify(|told| told.resize(list.entries.len(), 0));
+        self.0.list.store(Arc::new(list));
+    }
+
+    /// Only these get sessions from now on, in this order. Copies of a session may be where they do not belong then.
+    pub fn place(&self, names: &[NodeName]) {
+        let mut list = List::clone(&self.list());
+        let before = std::mem::take(&mut list.ring);
+        list.ring = names.iter().filter_map(|name| list.find(name)).collect();
+        let changed: Vec<_> = (0..list.entries.len())
+            .filter(|node| before.contains(node) != list.ring.contains(node))
+            .collect();
+        self.0.list.store(Arc::new(list));
+        changed.into_iter().for_each(|node| self.note_away(node));
     }
 
     /// The node called `name`.
     pub fn find(&self, name: &NodeName) -> Option<NodeIndex> {
-        self.0.entries.iter().position(|entry| entry.name == *name)
+        self.list().find(name)
     }
 
     /// Whether one is called `name`.
@@ -74,14 +139,36 @@ impl Nodes {
     }
 
     /// The name of a node.
-    pub fn name(&self, index: NodeIndex) -> &NodeName {
-        &self.0.entries[index].name
+    pub fn name(&self, index: NodeIndex) -> NodeName {
+        self.entry(index).name.clone()
     }
 
-    /// All nodes in ring order from `start` on.
+    /// All that are known, in the order of their indexes.
+    pub fn all(&self) -> impl Iterator<Item = NodeIndex> + use<> {
+        0..self.list().entries.len()
+    }
+
+    /// How many get sessions.
+    pub fn placed(&self) -> usize {
+        self.list().ring.len()
+    }
+
+    /// Whether a node gets no session any more.
+    pub fn is_retired(&self, index: NodeIndex) -> bool {
+        !self.list().ring.contains(&index)
+    }
+
+    /// Those that get sessions, in ring order from `start` on. A retired one stands before all others.
     pub fn ring(&self, start: NodeIndex) -> impl Iterator<Item = NodeIndex> + use<> {
-        let len = self.0.entries.len();
-        (0..len).map(move |step| (start + step) % len)
+        let list = self.list();
+        let at = list.ring.iter().position(|node| *node == start);
+        let first = at.is_none().then_some(start);
+        let len = list.ring.len();
+        // By its name, so that it is the same on every sidecar.
+        let by_name =
+            || list.entries[start].name.as_str().bytes().map(usize::from).sum::<usize>() % len.max(1);
+        let at = at.unwrap_or_else(by_name);
+        first.into_iter().chain((0..len).map(move |step| list.ring[(at + step) % len]))
     }
 
     /// The first node that is up, in ring order from `start` on.
@@ -89,14 +176,10 @@ impl Nodes {
         self.ring(start).find(|node| self.is_up(*node))
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.entries.len()
-    }
-
-    /// Whether there are none; the configuration refuses that.
-    pub fn is_empty(&self) -> bool {
-        self.0.entries.is_empty()
+    /// Where the ring starts for a session that no node's name goes with (R2).
+    pub fn start_of(&self, key: &RecordKey) -> NodeIndex {
+        let list = self.list();
+        list.ring[key.ring_start(list.ring.len())]
     }
 
     /// Whether a node may hold old copies, because it was away.
@@ -111,7 +194,7 @@ impl Nodes {
         if since.elapsed() >= AWAY_KNOWN_AFTER {
             return;
         }
-        let told = |told: &Vec<u64>| (0..self.len()).all(|node| told[node] >= noticed || !self.is_up(node));
+        let told = |told: &Vec<u64>| (0..told.len()).all(|node| told[node] >= noticed || !self.is_up(node));
         let _ = timeout(AWAY_KNOWN_AFTER, self.0.told.subscribe().wait_for(told)).await;
         sleep_until(since + AWAY_KNOWN_AFTER).await;
     }
@@ -122,27 +205,38 @@ impl Nodes {
         self.0.longest_life.fetch_max(seconds, Ordering::Relaxed);
     }
 
-    /// Tells the other nodes, and learns from them, which nodes have been away; `keys` are the items' keys, by node. For ever.
-    pub async fn exchange_away(self, keys: Vec<String>, first: watch::Sender<bool>) {
-        join_all((0..self.len()).map(|node| self.exchange_away_with(node, &keys))).await;
+    /// Tells the other nodes, and learns from them, which nodes have been away. For ever.
+    pub async fn exchange_away(self, farm: Farm, first: watch::Sender<bool>) {
+        let mut talked_to = 0;
+        join_all(self.all().map(|node| self.exchange_away_with(node, &farm))).await;
         first.send_replace(true);
-        // Each for itself: a node that hangs must not keep the others' news waiting.
-        join_all((0..self.len()).map(|node| self.exchange_away_for_ever(node, &keys))).await;
+        let mut talks = FuturesUnordered::new();
+        let mut notices = self.0.noticed.subscribe();
+        loop {
+            // Each for itself: a node that hangs must not keep the others' news waiting. A new list is noticed like an absence.
+            talks.extend(self.all().skip(talked_to).map(|node| self.exchange_away_for_ever(node, &farm)));
+            talked_to = self.all().count();
+            tokio::select! {
+                _ = notices.changed() => {}
+                _ = talks.next() => {}
+            }
+        }
     }
 
-    async fn exchange_away_for_ever(&self, node: NodeIndex, keys: &[String]) {
+    async fn exchange_away_for_ever(&self, node: NodeIndex, farm: &Farm) {
         let mut notices = self.0.noticed.subscribe();
         loop {
             let (noticed, _) = *notices.borrow_and_update();
             if self.is_up(node) {
-                self.exchange_away_with(node, keys).await;
+                self.exchange_away_with(node, farm).await;
                 self.0.told.send_modify(|told| told[node] = noticed);
             }
             let _ = timeout(AWAY_STEP, notices.changed()).await;
         }
     }
 
-    async fn exchange_away_with(&self, node: NodeIndex, keys: &[String]) {
+    async fn exchange_away_with(&self, node: NodeIndex, farm: &Farm) {
+        let keys: Vec<String> = self.list().entries.iter().map(|entry| farm.away(&entry.name)).collect();
         let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
         let Ok(answers) = self.run(node, &batch).await else { return };
         let now = unix_time();
@@ -173,19 +267,19 @@ impl Nodes {
         });
     }
 
-    /// Whether every node is believed to be up.
+    /// Whether every node that gets sessions is believed to be up.
     pub fn all_up(&self) -> bool {
-        (0..self.len()).all(|node| self.is_up(node))
+        self.list().ring.iter().all(|node| self.is_up(*node))
     }
 
     /// Whether a node is believed to be up.
     pub fn is_up(&self, index: NodeIndex) -> bool {
-        self.health(index).is_used()
+        self.entry(index).health().is_used()
     }
 
     /// The largest item that a node takes, in bytes; zero while unknown.
     pub fn item_size_max(&self, index: NodeIndex) -> usize {
-        self.0.entries[index].node.item_size_max()
+        self.entry(index).node().item_size_max()
     }
 
     /// Runs a batch on a node.
@@ -226,9 +320,9 @@ impl Nodes {
         batch: &[Command],
         only: Option<Incarnation>,
     ) -> Result<Answers, NodeError> {
-        let entry = &self.0.entries[index];
-        let mut running = entry.node.run(batch, only);
-        let result = match timeout(entry.node.timeout() * 2 / 5, &mut running).await {
+        let node = self.entry(index).node();
+        let mut running = node.run(batch, only);
+        let result = match timeout(node.timeout() * 2 / 5, &mut running).await {
             Ok(result) => result,
             Err(_) => {
                 // Asked on a fresh connection meanwhile: when this request gives up, it is known whether the node is down.
@@ -257,7 +351,8 @@ impl Nodes {
 
     fn tell(&self, index: NodeIndex, event: Event) {
         let (before, (after, probe)) = {
-            let mut health = self.health(index);
+            let entry = self.entry(index);
+            let mut health = entry.health();
             let before = *health;
             let next = before.on(event);
             *health = next.0;
@@ -281,14 +376,16 @@ impl Nodes {
     async fn probe(&self, index: NodeIndex, pause: Duration) {
         sleep(pause).await;
         let failed = matches!(
-            self.0.entries[index].node.probe().await,
+            self.entry(index).node().probe().await,
             Err(NodeError::Timeout | NodeError::Unreachable(_))
         );
         self.tell(index, if failed { Event::ProbeFailed } else { Event::ProbeAnswered });
     }
+}
 
-    fn health(&self, index: NodeIndex) -> std::sync::MutexGuard<'_, Health> {
-        self.0.entries[index].health.lock().unwrap_or_else(PoisonError::into_inner)
+impl List {
+    fn find(&self, name: &NodeName) -> Option<NodeIndex> {
+        self.entries.iter().position(|entry| entry.name == *name)
     }
 }
 

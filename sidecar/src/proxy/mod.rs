@@ -18,11 +18,9 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
-use regex::Regex;
 use satchel_common::server::{InFlight, Working};
 use tokio::sync::{oneshot, watch};
 
-use crate::config::TomcatConfig;
 use crate::exchange::settle::settle;
 use crate::exchange::watch::Progress;
 use crate::exchange::{Core, Exchange};
@@ -37,11 +35,7 @@ const TRIES: usize = 3;
 /// The sidecar as a Pingora application.
 pub struct Proxy {
     core: Arc<Core>,
-    tomcat: TomcatConfig,
     tomcat_address: SocketAddr,
-    ignore_uri: Option<Regex>,
-    unheld_uri: Option<Regex>,
-    backup_timeout: Option<Duration>,
     buffering: Buffering,
     flood: Flood,
     in_flight: InFlight,
@@ -75,11 +69,7 @@ impl Proxy {
     ) -> Self {
         Self {
             flood: Flood::new(config.unknown_ids_per_second),
-            tomcat: config.tomcat.clone(),
             tomcat_address,
-            ignore_uri: config.ignore_uri.clone(),
-            unheld_uri: config.unheld_uri.clone(),
-            backup_timeout: config.settings.backup_timeout,
             buffering: config.buffering.clone(),
             in_flight,
             core,
@@ -131,12 +121,14 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.tries += 1;
+        let settings = self.core.settings();
+        let timeouts = &settings.tomcat;
         let mut peer = HttpPeer::new(self.tomcat_address, false, String::new());
-        peer.options.connection_timeout = Some(self.tomcat.connect_timeout);
-        peer.options.total_connection_timeout = Some(self.tomcat.connect_timeout);
-        peer.options.read_timeout = Some(self.tomcat.read_timeout);
-        peer.options.write_timeout = Some(self.tomcat.write_timeout);
-        peer.options.idle_timeout = Some(self.tomcat.keepalive_timeout);
+        peer.options.connection_timeout = Some(timeouts.connect_timeout);
+        peer.options.total_connection_timeout = Some(timeouts.connect_timeout);
+        peer.options.read_timeout = Some(timeouts.read_timeout);
+        peer.options.write_timeout = Some(timeouts.write_timeout);
+        peer.options.idle_timeout = Some(timeouts.keepalive_timeout);
         Ok(Box::new(peer))
     }
 

@@ -29,7 +29,7 @@ impl Proxy {
         (exchange.access, exchange.learn_as) = self.core.access(line(request));
         exchange.in_cookie = !cookies::values(cookie_headers(request), &context.cookie_name).is_empty();
         ctx.began = exchange.began();
-        ctx.held = !self.unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
+        ctx.held = !self.core.settings().unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
         if presented.is_empty() {
             ctx.exchange = Some(exchange);
             return Ok(false);
@@ -99,7 +99,7 @@ impl Proxy {
     }
 
     fn is_ignored(&self, request: &RequestHeader) -> bool {
-        self.ignore_uri.as_ref().is_some_and(|pattern| matches(pattern, request))
+        self.core.settings().ignore_uri.as_ref().is_some_and(|pattern| matches(pattern, request))
     }
 
     /// `false`: the request has been answered, or its client is gone.

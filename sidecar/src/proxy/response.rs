@@ -46,7 +46,7 @@ impl Proxy {
         // Whether Tomcat can finish while the header is held, and be asked whether it has.
         let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
         let new_saved = exchange.new_saved.clone();
-        let limit = self.backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
+        let limit = self.core.settings().backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
         let Some(mut released) = self.start_settling(ctx, said.announced.clone(), progress) else {
             return Ok(());
         };

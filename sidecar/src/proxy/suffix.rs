@@ -102,7 +102,7 @@ impl Proxy {
         {
             // A never-used id or one that already has a suffix was not given by Tomcat just now.
             let key = self.core.farm.key(&self.core.context(said.context).path, &id);
-            let start = key.ring_start(self.core.nodes.len());
+            let start = self.core.nodes.start_of(&key);
             // With no node up the store will fail and say so.
             let node = self.core.nodes.first_up(start).unwrap_or(start);
             said.announced = Some(Announced { id, node, cookie_attributes });
@@ -139,9 +139,9 @@ impl Proxy {
         {
             response.insert_header(LOCATION, changed)?;
         }
-        match said.moved(at, |node| name(node).clone()) {
+        match said.moved(at, name) {
             Some((held, cookie, node)) if said.announced.is_none() => {
-                let value = held.id.with_suffix(name(node));
+                let value = held.id.with_suffix(&name(node));
                 reissue(response, &context.cookie_name, &value, &cookie.attributes)
             }
             _ => Ok(()),
@@ -180,18 +180,13 @@ impl Said {
     }
 
     /// The value for the client in place of Tomcat's. `None`: left as it is.
-    fn outside<'a>(
-        &self,
-        value: &[u8],
-        at: StoredAt,
-        name: impl Fn(NodeIndex) -> &'a NodeName,
-    ) -> Option<String> {
+    fn outside(&self, value: &[u8], at: StoredAt, name: impl Fn(NodeIndex) -> NodeName) -> Option<String> {
         let id = SessionId::parse(value)?;
         if let Some(held) = self.held.as_ref().filter(|held| held.is(value, &id)) {
-            return Some(held.id.with_suffix(name(at.held.unwrap_or(held.node))));
+            return Some(held.id.with_suffix(&name(at.held.unwrap_or(held.node))));
         }
         let announced = self.announced.as_ref().filter(|announced| announced.id == id)?;
-        Some(id.with_suffix(name(at.announced.unwrap_or(announced.node))))
+        Some(id.with_suffix(&name(at.announced.unwrap_or(announced.node))))
     }
 }
 

@@ -46,6 +46,13 @@ impl Farm {
         format!("a{}", URL_SAFE_NO_PAD.encode(&hasher.finalize().as_bytes()[..24]))
     }
 
+    /// The item that says what the sidecars of a farm have in common: `f` and 32 characters of base64url. Without a secret, so that
+    /// sidecars with different ones find each other.
+    pub fn agreement(farm: &str) -> String {
+        let hash = blake3::derive_key("satchel 1 agreement", farm.as_bytes());
+        format!("f{}", URL_SAFE_NO_PAD.encode(&hash[..24]))
+    }
+
     /// What a record is bound to: a record that is copied to another session's key can't be opened.
     pub fn identity(&self, context: &str, id: &SessionId) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.name.len() + context.len() + id.as_str().len() + 6);

@@ -9,5 +9,5 @@ pub mod ttl;
 pub use key::{Farm, RecordKey};
 pub use manifest::Manifest;
 pub use payload::{Ended, Payload, Stored};
-pub use seal::{Keys, SealError};
+pub use seal::{Keys, SealError, shown_fingerprint};
 pub use ttl::Ttl;

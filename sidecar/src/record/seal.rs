@@ -155,6 +155,11 @@ pub fn fingerprint(secret: &[u8; 32]) -> [u8; KEY_ID] {
     out
 }
 
+/// [`fingerprint`] for people.
+pub fn shown_fingerprint(secret: &[u8; 32]) -> String {
+    hex(&fingerprint(secret))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -20,7 +21,9 @@ use super::outbox::Outbox;
 use super::store::{StoreError, Target};
 use super::watch::Limits;
 use super::{Core, NodeSuffix, OnStoreFailure, Settings};
+use crate::agreement::Agreed;
 use crate::cache::Cache;
+use crate::config::TomcatTimeouts;
 use crate::context::{Context, Contexts};
 use crate::file::SessionFile;
 use crate::file::session_file::tests::sample;
@@ -54,13 +57,12 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
     let metrics = Arc::new(Metrics::default());
     let nodes = memories.iter().enumerate().map(|(node, memory)| {
         let network = Network { memory: memory.clone(), asleep: asleep.clone() };
-        (name(node), Box::new(network) as Box<dyn Node>)
+        (name(node), Arc::new(network) as Arc<dyn Node>)
     });
-    let nodes = Nodes::new(nodes.collect(), metrics.clone());
+    let nodes = Nodes::new(nodes.collect(), Vec::new(), metrics.clone());
     let farm = Farm::new("test", None);
     let (first, away_known) = tokio::sync::watch::channel(false);
-    let keys = (0..memories.len()).map(|node| farm.away(&name(node))).collect();
-    tokio::spawn(nodes.clone().exchange_away(keys, first));
+    tokio::spawn(nodes.clone().exchange_away(farm.clone(), first));
     let locks = Locks::new(nodes.clone(), metrics.clone());
     tokio::spawn(locks.clone().renew());
     let context = Context {
@@ -74,29 +76,15 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
         directories: Vec::new(),
         farm,
         away_known,
-        keys: Keys::new(&[[7; 32]], 1 << 20),
+        agreed: Agreed::default(),
+        keys: ArcSwap::from_pointee(Keys::new(&[[7; 32]], 1 << 20)),
         nodes,
         locks,
         turns: Arc::default(),
         cache: Cache::new(1 << 20),
         metrics,
         tomcat: Tomcat { address: "127.0.0.1:1".parse().unwrap() },
-        settings: Settings {
-            node_suffix: NodeSuffix::Cookie,
-            locking: Locking::All,
-            readonly_uri: None,
-            on_lock_timeout: OnLockTimeout::Fail,
-            on_store_failure: OnStoreFailure::Fail,
-            outbox_size: 1 << 20,
-            copies: memories.len().min(2),
-            lock_timeout: Duration::from_secs(30),
-            backup_timeout: None,
-            limits: Limits {
-                max_request_time: Duration::from_secs(600),
-                abandon_time: Duration::from_secs(5),
-            },
-            max_session_size: 1 << 20,
-        },
+        settings: ArcSwap::from_pointee(settings(memories.len().min(2))),
         suspects: Mutex::default(),
         outbox: Outbox::default(),
         late: Late::default(),
@@ -105,6 +93,30 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
     let core = Arc::new(core);
     tokio::spawn(core.clone().deliver());
     Sidecar { core, asleep }
+}
+
+fn settings(copies: usize) -> Settings {
+    Settings {
+        node_suffix: NodeSuffix::Cookie,
+        locking: Locking::All,
+        ignore_uri: None,
+        unheld_uri: None,
+        readonly_uri: None,
+        on_lock_timeout: OnLockTimeout::Fail,
+        on_store_failure: OnStoreFailure::Fail,
+        outbox_size: 1 << 20,
+        copies,
+        lock_timeout: Duration::from_secs(30),
+        backup_timeout: None,
+        tomcat: TomcatTimeouts {
+            connect_timeout: Duration::from_secs(2),
+            read_timeout: Duration::from_secs(600),
+            write_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(15),
+        },
+        limits: Limits { max_request_time: Duration::from_secs(600), abandon_time: Duration::from_secs(5) },
+        max_session_size: 1 << 20,
+    }
 }
 
 /// Bytes of a large session beside its changes: three items of a memcached that takes 1 KiB as one.
