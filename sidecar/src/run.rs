@@ -19,14 +19,14 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::agreement::{Agreed, Agreement, agree, at_start};
 use crate::cache::Cache;
-use crate::config::{Config, NodeConfig, Secret};
+use crate::config::{Config, NodeConfig, Protocol, Secret};
 use crate::context::Contexts;
 use crate::exchange::late::Late;
 use crate::exchange::outbox::Outbox;
 use crate::exchange::{Core, Settings};
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
-use crate::memcached::{Node, Nodes, Pool};
+use crate::memcached::{Node, Nodes, Pool, TextNode};
 use crate::metrics::Metrics;
 use crate::probe::Tomcat;
 use crate::proxy::Proxy;
@@ -168,7 +168,11 @@ fn core(
 
 /// The way to a node. Nothing is connected yet.
 pub(crate) fn connect(node: &NodeConfig, timeout: Duration) -> Arc<dyn Node> {
-    Arc::new(Pool::new(node.address.clone(), timeout))
+    let address = node.address.clone();
+    match node.protocol {
+        Protocol::Meta => Arc::new(Pool::new(address, timeout)),
+        Protocol::Text => Arc::new(TextNode::new(address, timeout)),
+    }
 }
 
 /// What seals and opens records.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::webapp::App;
-use crate::{Client, Gateway, Link, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, needs};
+use crate::{Client, Gateway, Link, Memcached, Sidecar, Tomcat, TomcatVersion, Twemproxy, binaries, needs};
 
 /// Describes a farm.
 pub struct Builder {
@@ -15,6 +15,8 @@ pub struct Builder {
     nodes: usize,
     gateway_port: Option<u16>,
     links: bool,
+    text: bool,
+    twemproxy: bool,
 }
 
 /// Tomcats with their sidecars, memcached nodes, and a gateway in front.
@@ -29,6 +31,8 @@ pub struct Farm {
     pub nodes: Vec<Memcached>,
     /// The networks between the sidecars and the nodes, if they were asked for.
     pub links: Vec<Link>,
+    /// In front of the nodes, if they were asked for.
+    pub twemproxies: Vec<Twemproxy>,
     /// Below it each Tomcat has its store directories.
     pub stores: tempfile::TempDir,
 }
@@ -45,6 +49,8 @@ impl Farm {
             nodes: 1,
             gateway_port: None,
             links: false,
+            text: false,
+            twemproxy: false,
         }
     }
 
@@ -134,6 +140,20 @@ impl Builder {
         self
     }
 
+    /// The sidecars speak the classic text protocol with every node.
+    #[must_use]
+    pub fn text(mut self) -> Self {
+        self.text = true;
+        self
+    }
+
+    /// So do they, through a twemproxy in front of each node.
+    #[must_use]
+    pub fn twemproxy(mut self) -> Self {
+        self.twemproxy = true;
+        self.text()
+    }
+
     /// A further argument for memcached.
     #[must_use]
     pub fn memcached(mut self, argument: &str) -> Self {
@@ -172,17 +192,25 @@ impl Builder {
         tomcats.iter().for_each(Tomcat::await_ready);
         let links: Vec<Link> =
             nodes.iter().filter(|_| self.links).map(|node| Link::to(node.port())).collect();
-        let ports: Vec<u16> = match self.links {
-            true => links.iter().map(Link::port).collect(),
-            false => nodes.iter().map(Memcached::port).collect(),
+        let twemproxies: Vec<Twemproxy> =
+            nodes.iter().filter(|_| self.twemproxy).map(Twemproxy::before).collect();
+        let ports: Vec<u16> = match (self.links, self.twemproxy) {
+            (true, _) => links.iter().map(Link::port).collect(),
+            (_, true) => twemproxies.iter().map(Twemproxy::port).collect(),
+            _ => nodes.iter().map(Memcached::port).collect(),
         };
+        if self.text {
+            for n in 1..=nodes.len() {
+                self.settings.push((format!("memcached.node.n{n}.protocol"), "\"text\"".into()));
+            }
+        }
         let sidecars: Vec<Sidecar> = tomcats
             .iter()
             .map(|tomcat| Sidecar::beside(tomcat).nodes_at(&ports).set_all(&self.settings).start())
             .collect();
         let gateway = Gateway::builder().listen_at(self.gateway_port);
         let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));
-        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, stores }
+        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, twemproxies, stores }
     }
 
     fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {

@@ -15,30 +15,40 @@ pub const DEBIAN_TOMCAT: &str = "/usr/share/tomcat10";
 /// With what to run when they are not and can't be installed.
 pub fn ensure() {
     static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
-        lock.lock().unwrap();
-        let missing = missing();
-        if missing.is_empty() {
-            return;
-        }
-        let install =
-            format!("apt-get update && apt-get install -y --no-install-recommends {}", missing.join(" "));
-        assert!(
-            rustix::process::geteuid().is_root() && find("apt-get").is_some(),
-            "these packages are missing: {}. As root run: {install}",
-            missing.join(" ")
-        );
-        eprintln!("installing {}", missing.join(" "));
-        // RUNLEVEL=1: the packages' own services are not started.
-        let status = Command::new("sh")
-            .args(["-c", &format!("({install}) >&2")])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .env("RUNLEVEL", "1")
-            .status()
-            .unwrap();
-        assert!(status.success(), "could not install them; as root run: {install}");
-    });
+    DONE.get_or_init(|| install(missing));
+}
+
+/// Makes sure that twemproxy is there.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_twemproxy() {
+    install(|| if find("nutcracker").is_none() { vec!["nutcracker"] } else { Vec::new() });
+}
+
+fn install(missing: fn() -> Vec<&'static str>) {
+    let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
+    lock.lock().unwrap();
+    let missing = missing();
+    if missing.is_empty() {
+        return;
+    }
+    let install =
+        format!("apt-get update && apt-get install -y --no-install-recommends {}", missing.join(" "));
+    assert!(
+        rustix::process::geteuid().is_root() && find("apt-get").is_some(),
+        "these packages are missing: {}. As root run: {install}",
+        missing.join(" ")
+    );
+    eprintln!("installing {}", missing.join(" "));
+    // RUNLEVEL=1: the packages' own services are not started.
+    let status = Command::new("sh")
+        .args(["-c", &format!("({install}) >&2")])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("RUNLEVEL", "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "could not install them; as root run: {install}");
 }
 
 fn missing() -> Vec<&'static str> {

@@ -160,11 +160,6 @@ fn keys_are_changed_without_losing_a_session() {
         keys = next;
     }
     assert_eq!(farm.metric("records_rejected"), 0);
-    farm.sidecars[0].restart_with(&keys, &format!("keys = [\"{OLD}\"]"));
-    let seen = user.at(farm.sidecars[0].port()).get("/kind/small?read=1");
-    assert_eq!(seen.field("n").as_deref(), Some("null"), "a record that can't be opened is a miss");
-    assert!(farm.metric("records_rejected") >= 1);
-    assert_eq!(user.at(farm.sidecars[1].port()).get("/kind/small").number("n"), Some(n + 1), "and stays");
 }
 
 #[test]

@@ -227,7 +227,10 @@ impl Exchange {
                 if !held.session.file.is_new() {
                     self.learn(changed);
                 }
-                if !changed && !held.session.displaced {
+                if !changed
+                    && !held.session.displaced
+                    && core.nodes.tells_ttl(held.session.version.primary.node)
+                {
                     return Ok(Concluded::Unchanged);
                 }
                 core.store(&target, &held.session, file).await.map(Concluded::Stored).map_err(Failure::Store)

@@ -12,6 +12,7 @@ use super::outbox::Entry;
 use super::store::{StoreError, Target};
 use super::{Core, unix_time};
 use crate::cache::{Place, There, Version};
+use crate::memcached::node::TTL_UNKNOWN;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Mode, NodeError, Reply};
 use crate::record::{Manifest, Payload, RecordKey, Stored, Ttl};
@@ -299,7 +300,10 @@ impl Core {
         let Reply::Hit(item) = reply(&answers) else { return Err(StoreError::Conflict) };
         let value = item.value.clone().unwrap_or_default();
         // What is left of its life; -1: it has no end.
-        let ttl = Ttl(u32::try_from(item.ttl).unwrap_or(0));
+        let ttl = match item.ttl {
+            TTL_UNKNOWN => self.nodes.longest_life(),
+            left => Ttl(u32::try_from(left).unwrap_or(0)),
+        };
         if let Some(manifest) = self.manifest(&value)
             && !self.copy_chunks(&manifest, from, to.node, ttl).await?
         {

@@ -7,7 +7,9 @@ pub mod health;
 pub mod node;
 pub mod nodes;
 pub mod pool;
+pub mod text;
 
 pub use node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 pub use nodes::Nodes;
 pub use pool::Pool;
+pub use text::TextNode;

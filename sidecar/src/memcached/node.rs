@@ -79,9 +79,12 @@ pub struct Item {
     pub flags: u32,
     /// Unique within one incarnation of the node.
     pub cas: u64,
-    /// Seconds that are left; -1: for ever.
+    /// Seconds that are left; -1: for ever; [`TTL_UNKNOWN`].
     pub ttl: i64,
 }
+
+/// The node does not tell how long an item lives.
+pub const TTL_UNKNOWN: i64 = -2;
 
 /// One life of a memcached process (R7): a cas of another life means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,4 +146,9 @@ pub trait Node: Send + Sync {
 
     /// The largest item that the node takes, in bytes (`item_size_max`); zero while it is unknown.
     fn item_size_max(&self) -> usize;
+
+    /// Whether it tells how long an item lives.
+    fn tells_ttl(&self) -> bool {
+        true
+    }
 }

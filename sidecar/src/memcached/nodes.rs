@@ -282,6 +282,16 @@ impl Nodes {
         self.entry(index).node().item_size_max()
     }
 
+    /// Whether a node tells how long an item lives. If it does not, a session's idle time is in its file only.
+    pub fn tells_ttl(&self, index: NodeIndex) -> bool {
+        self.entry(index).node().tells_ttl()
+    }
+
+    /// The longest life that an item may have, as far as is known.
+    pub fn longest_life(&self) -> Ttl {
+        Ttl(u32::try_from(self.0.longest_life.load(Ordering::Relaxed)).unwrap_or(0))
+    }
+
     /// Runs a batch on a node.
     ///
     /// # Errors

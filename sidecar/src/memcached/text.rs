@@ -1,0 +1,193 @@
+//! A node that speaks the classic text commands only: an older memcached, twemproxy, or what else understands them.
+//!
+//! Over the `memcache` crate's classic client, which blocks and has its own pool. Its traps, measured, and how they are closed:
+//! a pool's read timeout holds only when it stands in the URL and the pool is made by `with_pool_size`; `add` says the same whether
+//! it has stored or not, so it is looked at what is there; a connection that failed stays in the pool, so the whole pool goes.
+//!
+//! The text commands tell neither how long an item lives, nor who answers, nor do they delete on a condition. What follows from
+//! that stands in `docs/guarantees.md`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use memcache::{Client, CommandError, MemcacheError, ServerError, Stream, ToMemcacheValue};
+use satchel_common::address::HostPort;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply, TTL_UNKNOWN};
+
+/// Connections of the pool, which are all made at once, and so batches at one time.
+const CONNECTIONS: u32 = 8;
+/// The text commands do not say who answers.
+const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
+
+/// One node.
+pub struct TextNode {
+    address: HostPort,
+    timeout: Duration,
+    client: Arc<Mutex<Option<Client>>>,
+    free: Arc<Semaphore>,
+}
+
+/// A value with its client flags: the crate writes 0 of its own accord.
+struct Value<'a>(&'a [u8], u32);
+
+impl ToMemcacheValue<Stream> for Value<'_> {
+    fn get_flags(&self) -> u32 {
+        self.1
+    }
+
+    fn get_length(&self) -> usize {
+        self.0.len()
+    }
+
+    fn write_to(&self, stream: &mut Stream) -> std::io::Result<()> {
+        std::io::Write::write_all(stream, self.0)
+    }
+}
+
+impl TextNode {
+    /// Connects when it is first used.
+    pub fn new(address: HostPort, timeout: Duration) -> Self {
+        let free = Arc::new(Semaphore::new(CONNECTIONS as usize));
+        Self { address, timeout, client: Arc::default(), free }
+    }
+
+    fn url(&self) -> String {
+        let seconds = self.timeout.as_secs_f64();
+        format!("memcache://{}?protocol=ascii&timeout={seconds}&connect_timeout={seconds}", self.address)
+    }
+}
+
+#[async_trait]
+impl Node for TextNode {
+    async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
+        if only.is_some_and(|only| only != SOMEBODY) {
+            return Err(NodeError::Reborn);
+        }
+        let exchange = async {
+            // Released when the blocking work has ended, also when nobody waits for it any more.
+            let free = self.free.clone().acquire_owned().await.map_err(|_| NodeError::Down)?;
+            let (url, client, batch) = (self.url(), self.client.clone(), batch.to_vec());
+            let work = tokio::task::spawn_blocking(move || {
+                let _free = free;
+                run_all(&url, &client, &batch)
+            });
+            work.await.map_err(|error| NodeError::Protocol(error.to_string()))?
+        };
+        let replies = timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout))?;
+        Ok(Answers { replies, incarnation: SOMEBODY })
+    }
+
+    async fn probe(&self) -> Result<(), NodeError> {
+        let ask = async {
+            let mut stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
+            // Any answer is one; not every proxy knows `version`.
+            stream.write_all(b"get satchel\r\n").await?;
+            stream.read_u8().await
+        };
+        match timeout(self.timeout / 2, ask).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(NodeError::Unreachable(error.to_string())),
+            Err(_) => Err(NodeError::Timeout),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn item_size_max(&self) -> usize {
+        0
+    }
+
+    fn tells_ttl(&self) -> bool {
+        false
+    }
+}
+
+fn run_all(url: &str, kept: &Mutex<Option<Client>>, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+    let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = kept().clone();
+    let client = match known {
+        Some(client) => client,
+        None => {
+            let client = Client::with_pool_size(url, CONNECTIONS).map_err(translate)?;
+            kept().get_or_insert(client).clone()
+        }
+    };
+    let replies: Result<Vec<_>, _> = batch.iter().map(|command| one(&client, command)).collect();
+    replies.map_err(|error| {
+        // A refusal is an answer; after anything else the connection may hold half of one.
+        if !matches!(error, MemcacheError::ServerError(ServerError::Error(_))) {
+            *kept() = None;
+        }
+        translate(error)
+    })
+}
+
+fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
+    Ok(match command {
+        Command::Get { key, value } => get(client, key, *value)?,
+        Command::Touch { key, ttl } if client.touch(key, *ttl)? => get(client, key, false)?,
+        Command::Touch { .. } => Reply::Miss,
+        Command::Set { key, value, flags, ttl, mode } => {
+            let item = Value(value, *flags);
+            match mode {
+                Mode::Add => client.add(key, item, *ttl)?,
+                Mode::Set => client.set(key, item, *ttl)?,
+                Mode::Cas(cas) => {
+                    if !client.cas(key, item, *ttl, *cas)? {
+                        return Ok(match get(client, key, false)? {
+                            Reply::Miss => Reply::NotFound,
+                            _ => Reply::Exists,
+                        });
+                    }
+                }
+            }
+            match get(client, key, true)? {
+                Reply::Hit(item) if item.value.as_ref() == Some(value) => Reply::Stored(item.cas),
+                _ if *mode == Mode::Add => Reply::Exists,
+                // It was stored, and somebody has replaced it since: its cas is nobody's.
+                _ => Reply::Stored(0),
+            }
+        }
+        Command::Delete { key, cas: None } if client.delete(key)? => Reply::Deleted,
+        Command::Delete { cas: None, .. } => Reply::NotFound,
+        Command::Delete { key, cas: Some(cas) } => match get(client, key, false)? {
+            Reply::Hit(item) if item.cas == *cas && client.delete(key)? => Reply::Deleted,
+            Reply::Hit(item) if item.cas != *cas => Reply::Exists,
+            _ => Reply::NotFound,
+        },
+    })
+}
+
+fn get(client: &Client, key: &str, value: bool) -> Result<Reply, MemcacheError> {
+    let mut found = client.gets::<(Vec<u8>, u32, Option<u64>)>(&[key])?;
+    Ok(match found.remove(key) {
+        Some((bytes, flags, cas)) => {
+            let value = value.then(|| Bytes::from(bytes));
+            Reply::Hit(Item { value, flags, cas: cas.unwrap_or(0), ttl: TTL_UNKNOWN })
+        }
+        None => Reply::Miss,
+    })
+}
+
+fn translate(error: MemcacheError) -> NodeError {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match error {
+        MemcacheError::IOError(error) if matches!(error.kind(), TimedOut | WouldBlock) => NodeError::Timeout,
+        MemcacheError::IOError(error) => NodeError::Unreachable(error.to_string()),
+        MemcacheError::PoolError(error) => NodeError::Unreachable(error.to_string()),
+        MemcacheError::ServerError(ServerError::Error(text)) => NodeError::Refused(text.trim().to_owned()),
+        MemcacheError::CommandError(CommandError::ValueTooLarge) => NodeError::Refused("too large".into()),
+        // The classic client's word for a connection that was closed.
+        MemcacheError::ClientError(error) => NodeError::Unreachable(error.to_string()),
+        other => NodeError::Protocol(other.to_string()),
+    }
+}
