@@ -10,6 +10,10 @@ use std::path::PathBuf;
 pub struct Context {
     /// `""` for ROOT, else `/app`, as in Tomcat.
     pub path: String,
+    /// The virtual hosts that it is for, in lower case; a name that begins with `*.` stands for all below it. Empty: every host.
+    pub hosts: Vec<String>,
+    /// Its cookie goes to every context (`sessionCookiePath="/"`): one id, a session in each.
+    pub shares_cookie: bool,
     /// Tomcat's `FileStore` directory.
     pub directory: PathBuf,
     /// The session cookie's name, `JSESSIONID` by default.
@@ -18,23 +22,49 @@ pub struct Context {
     pub param_names: Vec<String>,
 }
 
+impl Context {
+    /// What its sessions belong to: the path, behind the first of its hosts if it has some.
+    pub fn name(&self) -> String {
+        match self.hosts.first() {
+            Some(host) => format!("//{host}{}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    fn is_for(&self, host: &str) -> bool {
+        let below =
+            |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1);
+        self.hosts.is_empty()
+            || self.hosts.iter().any(|own| match own.strip_prefix("*.") {
+                Some(name) => below(name),
+                None => own == host,
+            })
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub struct Contexts(Vec<Context>);
 
 impl Contexts {
-    /// Longest path first, so that the first match is the right one.
+    /// Longest path first, so that the first match is the right one; of equal ones those of one host before those of every host.
     pub fn new(mut contexts: Vec<Context>) -> Self {
-        contexts.sort_by_key(|context| std::cmp::Reverse(context.path.len()));
+        let wildcard = |context: &Context| context.hosts.iter().any(|host| host.starts_with('*'));
+        contexts.sort_by_key(|context| {
+            (std::cmp::Reverse(context.path.len()), context.hosts.is_empty(), wildcard(context))
+        });
         Self(contexts)
     }
 
-    /// The context that Tomcat will map `target` to. `None`: no session work.
-    pub fn of(&self, target: &[u8]) -> Option<usize> {
+    /// The context that Tomcat will map `target` to, `host` being the request's `Host`. `None`: no session work.
+    pub fn of(&self, target: &[u8], host: &str) -> Option<usize> {
         let path = normalise(target)?;
+        let name = without_port(host).to_ascii_lowercase();
         self.0.iter().position(|context| {
-            path.strip_prefix(context.path.as_bytes())
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            context.is_for(&name)
+                && path
+                    .strip_prefix(context.path.as_bytes())
+                    .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
         })
     }
 
@@ -46,6 +76,14 @@ impl Contexts {
     /// All, longest path first.
     pub fn iter(&self) -> impl Iterator<Item = &Context> {
         self.0.iter()
+    }
+}
+
+/// `host:port` or `[address]:port`, without the port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -117,6 +155,8 @@ mod tests {
     fn contexts() -> Contexts {
         let context = |path: &str| Context {
             path: path.into(),
+            hosts: Vec::new(),
+            shares_cookie: false,
             directory: format!("/dev/shm{path}").into(),
             cookie_name: "JSESSIONID".into(),
             param_names: vec!["jsessionid".into()],
@@ -126,7 +166,7 @@ mod tests {
 
     fn path_of(target: &str) -> Option<String> {
         let all = contexts();
-        all.of(target.as_bytes()).map(|index| all.get(index).path.clone())
+        all.of(target.as_bytes(), "test").map(|index| all.get(index).path.clone())
     }
 
     #[test]
@@ -159,6 +199,35 @@ mod tests {
     #[test]
     fn r01_without_root_other_paths_get_no_session_work() {
         let only = Contexts::new(vec![contexts().get(1).clone()]);
-        assert_eq!(only.of(b"/elsewhere"), None);
+        assert_eq!(only.of(b"/elsewhere", "test"), None);
+    }
+
+    #[test]
+    fn r01_hosts_are_told_apart_as_tomcat_does() {
+        let context = |path: &str, hosts: &[&str]| Context {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            path: path.into(),
+            ..contexts().get(0).clone()
+        };
+        let all = Contexts::new(vec![
+            context("", &[]),
+            context("", &["*.example.com"]),
+            context("", &["shop.example.com", "shop"]),
+            context("/app", &["shop.example.com"]),
+        ]);
+        let name =
+            |target: &str, host: &str| all.of(target.as_bytes(), host).map(|index| all.get(index).name());
+        for (target, host, expected) in [
+            ("/", "other:8080", ""),
+            ("/", "example.com", ""),
+            ("/", "WWW.Example.com:443", "//*.example.com"),
+            ("/", "shop.example.com", "//shop.example.com"),
+            ("/", "shop", "//shop.example.com"),
+            ("/app/x", "shop.example.com:80", "//shop.example.com/app"),
+            ("/app/x", "shop", "//shop.example.com"),
+            ("/", "[::1]:8080", ""),
+        ] {
+            assert_eq!(name(target, host).as_deref(), Some(expected), "{host}{target}");
+        }
     }
 }

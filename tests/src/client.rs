@@ -35,18 +35,25 @@ pub struct Client {
     address: SocketAddr,
     /// The cookies, oldest first.
     pub cookies: Vec<Cookie>,
+    /// The `Host` that it asks for.
+    pub host: String,
     connection: Option<BufReader<TcpStream>>,
 }
 
 impl Client {
     /// A user of the server on `port` of 127.0.0.1, without cookies.
     pub fn new(port: u16) -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), cookies: Vec::new(), connection: None }
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            cookies: Vec::new(),
+            host: "test".into(),
+            connection: None,
+        }
     }
 
     /// The same user at another server.
     pub fn at(&self, port: u16) -> Self {
-        Self { cookies: self.cookies.clone(), ..Self::new(port) }
+        Self { cookies: self.cookies.clone(), host: self.host.clone(), ..Self::new(port) }
     }
 
     /// The server's port.
@@ -113,7 +120,7 @@ impl Client {
 
     /// The bytes of a request.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         let cookie = self.cookie_header(path);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")) && !cookie.is_empty() {
             request.push_str(&format!("Cookie: {cookie}\r\n"));

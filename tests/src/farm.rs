@@ -14,6 +14,7 @@ pub struct Builder {
     memcached: Vec<String>,
     nodes: usize,
     gateway_port: Option<u16>,
+    context_lines: Vec<String>,
     links: bool,
     text: bool,
     twemproxy: bool,
@@ -48,6 +49,7 @@ impl Farm {
             memcached: Vec::new(),
             nodes: 1,
             gateway_port: None,
+            context_lines: Vec::new(),
             links: false,
             text: false,
             twemproxy: false,
@@ -168,6 +170,13 @@ impl Builder {
         self
     }
 
+    /// As `Sidecar`'s.
+    #[must_use]
+    pub fn context_line(mut self, line: &str) -> Self {
+        self.context_lines.push(line.to_owned());
+        self
+    }
+
     /// A setting of the sidecars, in TOML.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -206,7 +215,10 @@ impl Builder {
         }
         let sidecars: Vec<Sidecar> = tomcats
             .iter()
-            .map(|tomcat| Sidecar::beside(tomcat).nodes_at(&ports).set_all(&self.settings).start())
+            .map(|tomcat| {
+                let sidecar = Sidecar::beside(tomcat).nodes_at(&ports).set_all(&self.settings);
+                self.context_lines.iter().fold(sidecar, |sidecar, line| sidecar.context_line(line)).start()
+            })
             .collect();
         let gateway = Gateway::builder().listen_at(self.gateway_port);
         let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));

@@ -21,6 +21,7 @@ pub struct Builder {
     nodes: Vec<(String, u16)>,
     settings: Vec<(String, String)>,
     user: Option<User>,
+    context_lines: Vec<String>,
 }
 
 /// A running sidecar.
@@ -41,6 +42,7 @@ impl Sidecar {
             nodes: Vec::new(),
             settings: Vec::new(),
             user: None,
+            context_lines: Vec::new(),
         }
     }
 
@@ -144,6 +146,13 @@ impl Builder {
         self
     }
 
+    /// A line for every `[[context]]`, or, called several times, for one after the other.
+    #[must_use]
+    pub fn context_line(mut self, line: &str) -> Self {
+        self.context_lines.push(line.to_owned());
+        self
+    }
+
     /// A setting: `set("session.backup_timeout", "\"1s\"")`, its value in TOML. A key without a table belongs to the top.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -202,10 +211,15 @@ impl Builder {
         for (key, value) in self.settings.iter().filter(|(key, _)| !key.contains('.')) {
             let _ = writeln!(text, "{key} = {value}");
         }
-        for (path, directory) in &self.contexts {
+        let lines = self.context_lines.iter().map(String::as_str);
+        let lines = lines.chain(std::iter::repeat(self.context_lines.last().map_or("", String::as_str)));
+        for ((path, directory), line) in self.contexts.iter().zip(lines) {
             let path = if path.is_empty() { "/" } else { path };
-            let _ =
-                write!(text, "\n[[context]]\npath = \"{path}\"\ndirectory = \"{}\"\n", directory.display());
+            let _ = write!(
+                text,
+                "\n[[context]]\npath = \"{path}\"\ndirectory = \"{}\"\n{line}\n",
+                directory.display()
+            );
         }
         let nodes: Vec<_> =
             self.nodes.iter().map(|(name, port)| format!("{name}:127.0.0.1:{port}")).collect();

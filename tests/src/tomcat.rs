@@ -12,6 +12,7 @@ struct Deployed {
     path: String,
     store: PathBuf,
     app: webapp::App,
+    host: Option<String>,
 }
 
 /// Describes a Tomcat.
@@ -89,7 +90,15 @@ impl Builder {
     #[must_use]
     pub fn app(mut self, path: &str, store: &Path, app: webapp::App) -> Self {
         let path = if path == "/" { String::new() } else { path.to_owned() };
-        self.contexts.push(Deployed { path, store: store.to_owned(), app });
+        self.contexts.push(Deployed { path, store: store.to_owned(), app, host: None });
+        self
+    }
+
+    /// Deploys the test application as ROOT of a virtual host.
+    #[must_use]
+    pub fn virtual_host(mut self, host: &str, store: &Path) -> Self {
+        let (app, host) = (webapp::App::Plain, Some(host.to_owned()));
+        self.contexts.push(Deployed { path: String::new(), store: store.to_owned(), app, host });
         self
     }
 
@@ -155,20 +164,32 @@ impl Builder {
         let told = std::fs::read_to_string(format!("{told}/tomcat-{}.xml", self.version.line())).unwrap();
         let (before, context) = told.split_once("<Context path=\"\" docBase=\"ROOT\">").unwrap();
         let (context, after) = context.split_once("</Context>").unwrap();
-        let contexts: String = self
+        let deploy = |deployed: &Deployed| {
+            let classes = webapp::build(self.version, deployed.app);
+            let store = deployed.store.display().to_string();
+            let shared = "sessionCookiePath=\"/\" validateClientProvidedNewSessionId=\"false\"";
+            format!(
+                "<Context path=\"{}\" docBase=\"{}\" {}><JarScanner scanClassPath=\"false\"/>{}</Context>",
+                deployed.path,
+                classes.display(),
+                if deployed.app == webapp::App::SharedCookie { shared } else { "" },
+                replaced(context, "/dev/shm/satchel/ROOT", &store),
+            )
+        };
+        let contexts: String =
+            self.contexts.iter().filter(|deployed| deployed.host.is_none()).map(deploy).collect();
+        let hosts: String = self
             .contexts
             .iter()
-            .map(|deployed| {
-                let classes = webapp::build(self.version, deployed.app);
-                let store = deployed.store.display().to_string();
-                format!(
-                    "<Context path=\"{}\" docBase=\"{}\"><JarScanner scanClassPath=\"false\"/>{}</Context>",
-                    deployed.path,
-                    classes.display(),
-                    replaced(context, "/dev/shm/satchel/ROOT", &store),
-                )
+            .filter_map(|deployed| {
+                let (host, context) = (deployed.host.as_ref()?, deploy(deployed));
+                Some(format!(
+                    "<Host name=\"{host}\" appBase=\"webapps\" autoDeploy=\"false\" deployOnStartup=\"false\"><Valve \
+                     className=\"org.apache.catalina.valves.PersistentValve\"/>{context}</Host>"
+                ))
             })
             .collect();
+        let after = replaced(after, "</Host>", &format!("</Host>{hosts}"));
         let before = replaced(before, "port=\"8080\"", &format!("port=\"{port}\" {CONNECTOR}"));
         let before = replaced(
             &before,

@@ -17,6 +17,8 @@ pub enum App {
     FormEverywhere,
     /// `/protected/*` needs BASIC login.
     Basic,
+    /// As [`Plain`](Self::Plain), with `sessionCookiePath="/"`.
+    SharedCookie,
 }
 
 /// The exploded application: a directory for `docBase`.
@@ -39,7 +41,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
         fs::write(root.join("static/pixel.png"), b"not really a picture").unwrap();
         let web_xml = fs::read_to_string(sources.join("web.xml")).unwrap();
         let security = match app {
-            App::Plain => String::new(),
+            App::Plain | App::SharedCookie => String::new(),
             App::Form => SECURITY.replace("LOGIN", FORM),
             App::FormEverywhere => SECURITY.replace("LOGIN", FORM).replace("/protected/*", "/*"),
             App::Basic => {

@@ -6,7 +6,7 @@
 use std::thread;
 
 use satchel_tests::webapp::App;
-use satchel_tests::{Farm, eventually};
+use satchel_tests::{Farm, Memcached, Sidecar, Tomcat, TomcatVersion, eventually};
 
 #[test]
 fn r01_sessions_of_two_contexts_never_mix() {
@@ -116,4 +116,75 @@ fn another_cookie_name_is_no_session() {
     let text = seen.text();
     let bare = id.split('-').next().unwrap();
     assert!(text.contains(&format!("cookie: JSESSIONID={bare}; OTHER={id}; a=1")), "{text}");
+}
+
+#[test]
+fn r01_with_one_cookie_for_two_applications_each_has_its_own_session() {
+    let farm = Farm::builder()
+        .nodes(2)
+        .context("/a", App::SharedCookie)
+        .context("/b", App::SharedCookie)
+        .context_line("session_cookie_path = \"/\"")
+        .start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/a/login?user=me").status, 200);
+    let cookie = user.cookie("JSESSIONID").unwrap().to_owned();
+    for n in 1..10 {
+        for app in ["/a", "/b"] {
+            let response = user.get(&format!("{app}/kind/small"));
+            assert_eq!((response.status, response.number("n")), (200, Some(n)), "{app}: {}", response.text());
+            assert_eq!(response.field("user").as_deref(), Some(if app == "/a" { "me" } else { "null" }));
+            assert_eq!(user.cookie("JSESSIONID"), Some(cookie.as_str()), "one id");
+        }
+    }
+    assert_eq!(user.cookies.len(), 1);
+    // The one ends, the other goes on, and the first begins anew under the same id.
+    assert_eq!(user.get("/a/kind/invalidate").status, 200);
+    assert_eq!(user.get("/b/kind/small").number("n"), Some(10));
+    let response = user.get("/a/kind/small");
+    assert_eq!((response.number("n"), response.field("user").as_deref()), (Some(1), Some("null")));
+    assert_eq!(user.cookie("JSESSIONID"), Some(cookie.as_str()));
+    assert_eq!(user.get("/b/kind/small").number("n"), Some(11));
+    // An id that nobody has made is not taken over.
+    let made_up = "JSESSIONID=00000000000000000000000000000000";
+    let response = user.send("GET", "/a/kind/small", &[("Cookie", made_up)], b"");
+    let own = response.field("id").unwrap();
+    assert!(!made_up.contains(&own) && response.number("n") == Some(1), "{}", response.text());
+    farm.await_quiet();
+}
+
+#[test]
+fn r01_two_virtual_hosts_have_their_own_sessions() {
+    let stores = tempfile::tempdir_in("/dev/shm").unwrap();
+    let node = Memcached::start();
+    let tomcats: Vec<_> = (0..2)
+        .map(|n| {
+            let tomcat =
+                Tomcat::version(TomcatVersion::V10_1).context("/", &stores.path().join(format!("{n}-other")));
+            tomcat.virtual_host("shop.example.com", &stores.path().join(format!("{n}-shop"))).launch()
+        })
+        .collect();
+    tomcats.iter().for_each(Tomcat::await_ready);
+    let sidecars: Vec<_> = tomcats
+        .iter()
+        .map(|tomcat| {
+            let sidecar = Sidecar::beside(tomcat).nodes(&[("n1", &node)]);
+            sidecar.context_line("").context_line("hosts = [\"shop.example.com\"]").start()
+        })
+        .collect();
+    let mut other = sidecars[0].client();
+    let mut shop = sidecars[0].client();
+    shop.host = "shop.example.com:8080".into();
+    for n in 1..10 {
+        let port = sidecars[n as usize % 2].port();
+        for user in [&mut other, &mut shop] {
+            let mut there = user.at(port);
+            let response = there.get("/kind/small");
+            assert_eq!((response.status, response.number("n")), (200, Some(n)), "{}", response.text());
+            *user = there;
+        }
+    }
+    // The one's cookie is nothing at the other.
+    shop.cookies = other.cookies.clone();
+    assert_eq!(shop.get("/kind/small?read=1").field("n").as_deref(), Some("null"));
 }

@@ -52,7 +52,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
         buffering,
         tomcat: file.tomcat.address.clone(),
-        contexts: contexts(file.context)?,
+        contexts: contexts(file.context, session.node_suffix)?,
         farm: farm(session.farm)?,
         settings: Settings {
             node_suffix: match session.node_suffix {
@@ -167,7 +167,7 @@ fn farm(name: Option<String>) -> Result<String, Invalid> {
     Ok(name)
 }
 
-fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
+fn contexts(raw: Vec<raw::Context>, node_suffix: raw::NodeSuffix) -> Result<Vec<Context>, Invalid> {
     if raw.is_empty() {
         return Err(Invalid::new(
             "context",
@@ -193,9 +193,27 @@ fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
         if cookie_name.is_empty() || !cookie_name.bytes().all(token) {
             return Err(Invalid::new(key("cookie_name"), "is not the name of a cookie (RFC 6265, token)"));
         }
-        if let Some(other) = contexts.iter().find(|c| c.path == path) {
-            return Err(Invalid::new(key("path"), format!("\"{}\" is configured twice", other.path)));
+        let hosts =
+            one.hosts.iter().map(|host| virtual_host(&key("hosts"), host)).collect::<Result<Vec<_>, _>>()?;
+        let same_host = |other: &Context| {
+            other.hosts.is_empty() && hosts.is_empty() || other.hosts.iter().any(|host| hosts.contains(host))
+        };
+        if let Some(other) = contexts.iter().find(|c| c.path == path && same_host(c)) {
+            let how = "for the same host; to tell virtual hosts apart, give each its `hosts`";
+            return Err(Invalid::new(key("path"), format!("\"{}\" is configured twice {how}", other.path)));
         }
+        let shares_cookie = match one.session_cookie_path.as_deref() {
+            None => false,
+            Some("/") if matches!(node_suffix, raw::NodeSuffix::Cookie) => true,
+            Some("/") => {
+                let why = "needs session.node_suffix = \"cookie\": Tomcat takes over the id that it is shown";
+                return Err(Invalid::new(key("session_cookie_path"), why));
+            }
+            Some(_) => {
+                let what = "only \"/\" changes something here; leave it out for any other";
+                return Err(Invalid::new(key("session_cookie_path"), what));
+            }
+        };
         if contexts.iter().any(|c| c.directory == one.directory) {
             return Err(Invalid::new(
                 key("directory"),
@@ -203,9 +221,29 @@ fn contexts(raw: Vec<raw::Context>) -> Result<Vec<Context>, Invalid> {
             ));
         }
         let param_names = path_param::names_for(&cookie_name);
-        contexts.push(Context { path, directory: one.directory, cookie_name, param_names });
+        contexts.push(Context {
+            path,
+            hosts,
+            shares_cookie,
+            directory: one.directory,
+            cookie_name,
+            param_names,
+        });
     }
     Ok(contexts)
+}
+
+/// A name of Tomcat's `<Host>` or one of its aliases.
+fn virtual_host(key: &str, text: &str) -> Result<String, Invalid> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'[' | b']' | b':');
+    if name.is_empty() || !name.bytes().all(allowed) || name.rsplit_once("]:").is_some() {
+        return Err(Invalid::new(
+            key,
+            format!("'{text}' is not a host's name; write \"shop.example.com\" or \"*.example.com\""),
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// Those that get sessions, and the retired ones.

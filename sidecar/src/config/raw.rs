@@ -55,6 +55,9 @@ pub struct Context {
     pub path: String,
     pub directory: PathBuf,
     pub cookie_name: Option<String>,
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    pub session_cookie_path: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,6 +7,7 @@ use super::look_up::{Found, Lookup};
 use super::{Exchange, Held, OnStoreFailure, unix_millis};
 use crate::id::{Presented, SessionId};
 use crate::probe::Answer;
+use crate::record::Ended;
 
 /// How many different ids of one request are looked up (R4).
 pub const CANDIDATES: usize = 3;
@@ -41,11 +42,20 @@ impl Exchange {
         for candidate in presented.iter().take(CANDIDATES) {
             match self.look_up(candidate).await {
                 Ok(Lookup::Found(found)) => return self.place(candidate, *found).await,
-                Ok(Lookup::Ended { young_id_change }) => {
+                Ok(Lookup::Ended { how: Ended::IdChanged, young }) => {
                     ended = true;
-                    self.drop_cookie |= young_id_change;
+                    self.drop_cookie |= young;
                 }
-                Ok(Lookup::Absent) => self.core.metrics.unknown_ids.add(),
+                Ok(other) => {
+                    if self.is_shared(candidate).await? {
+                        self.share(candidate);
+                        return Ok(());
+                    }
+                    match other {
+                        Lookup::Absent => self.core.metrics.unknown_ids.add(),
+                        _ => ended = true,
+                    }
+                }
                 Err(Refusal::Store) if self.core.settings().on_store_failure == OnStoreFailure::Proceed => {
                     // The client keeps its cookie: its session is there again when a node is.
                     self.core.metrics.proceeded_without_session.add();
@@ -59,6 +69,36 @@ impl Exchange {
         self.unknown = !ended;
         self.told = Some(SessionId::never_used().as_str().to_owned());
         Ok(())
+    }
+
+    /// Whether another context has a living session of this id, and its cookie goes to this one too.
+    async fn is_shared(&self, presented: &Presented) -> Result<bool, Refusal> {
+        let contexts = &self.core.contexts;
+        let own = contexts.get(self.context);
+        if !own.shares_cookie || !self.in_cookie || self.access == Access::ReadOnly {
+            return Ok(false);
+        }
+        for (index, other) in contexts.iter().enumerate() {
+            if index != self.context
+                && other.shares_cookie
+                && (&other.cookie_name, &other.hosts) == (&own.cookie_name, &own.hosts)
+                && let Lookup::Found(_) =
+                    self.core.clone().look_up(index, presented, Access::ReadOnly).await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tomcat is told the id, and makes a session of this context under it (`Request.doGetSession`).
+    fn share(&mut self, presented: &Presented) {
+        let nodes = &self.core.nodes;
+        let key = self.core.farm.key(&self.core.context(self.context).name(), &presented.id);
+        let suffix = presented.suffix.as_ref().and_then(|suffix| nodes.find(suffix));
+        let start = suffix.filter(|node| !nodes.is_retired(*node)).unwrap_or_else(|| nodes.start_of(&key));
+        self.shared = nodes.first_up(start);
+        self.told = Some(presented.id.as_str().to_owned());
     }
 
     /// Past `lock_timeout` the session is had read-only, if the configuration says so.

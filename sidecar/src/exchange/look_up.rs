@@ -29,7 +29,7 @@ const ID_CHANGE_IS_YOUNG: u32 = 60;
 /// What became of a look-up.
 pub(super) enum Lookup {
     Found(Box<Found>),
-    Ended { young_id_change: bool },
+    Ended { how: Ended, young: bool },
     Absent,
 }
 
@@ -48,7 +48,8 @@ pub(super) struct Found {
 enum Step {
     Session(Arc<Session>, Option<u32>, Option<Lock>),
     Ended {
-        young_id_change: bool,
+        how: Ended,
+        young: bool,
     },
     Absent,
     /// What is there can't be opened: it counts as nothing.
@@ -91,7 +92,7 @@ impl Core {
         presented: &Presented,
         access: Access,
     ) -> Result<Lookup, Refusal> {
-        let path = &self.context(context).path;
+        let path = &self.context(context).name();
         let key = self.farm.key(path, &presented.id);
         let identity = self.farm.identity(path, &presented.id);
         let deadline = Instant::now() + self.settings().lock_timeout;
@@ -118,10 +119,12 @@ impl Core {
         if self.agreed.is_outdated() && suffix != Some(home) {
             return Err(Refusal::Store);
         }
+        let shared = self.context(context).shares_cookie;
         let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline };
         for _ in 0..=2 * self.nodes.all().count() {
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
-            let certain = suffix == Some(home) && !self.nodes.one_was_away();
+            // The suffix of a cookie that several contexts share is that of one of their sessions.
+            let certain = suffix == Some(home) && !shared && !self.nodes.one_was_away();
             match search.at(home, certain).await? {
                 Step::Session(session, idle, lock) => {
                     if let Some(lock) = &lock {
@@ -129,7 +132,7 @@ impl Core {
                     }
                     return Ok(Lookup::Found(Box::new(Found { key, session, idle, lock, turn })));
                 }
-                Step::Ended { young_id_change } => return Ok(Lookup::Ended { young_id_change }),
+                Step::Ended { how, young } => return Ok(Lookup::Ended { how, young }),
                 Step::Absent if single && suffix.is_none() && !self.nodes.all_up() => {
                     return Err(Refusal::Store);
                 }
@@ -360,8 +363,7 @@ impl Search {
         match payload.stored {
             Stored::Ended(ended) => {
                 let age = ttl.idle(read.item.ttl).unwrap_or(u32::MAX);
-                let young_id_change = ended == Ended::IdChanged && age < ID_CHANGE_IS_YOUNG;
-                Err(Step::Ended { young_id_change })
+                Err(Step::Ended { how: ended, young: age < ID_CHANGE_IS_YOUNG })
             }
             Stored::Session { cookie_attributes, file } => {
                 let file = SessionFile::parse(file).map_err(|error| unreadable(error.to_string()))?;

@@ -168,6 +168,8 @@ pub struct Exchange {
     pub held: Option<Held>,
     /// The id that Tomcat is told: the held session's, or a never-used one. `None`: the client presented none.
     pub told: Option<String>,
+    /// With an id that another context has made: the node in its suffix.
+    pub shared: Option<NodeIndex>,
     /// None of the presented ids has ever existed, as far as the store remembers.
     pub unknown: bool,
     /// The session has just gone on under another id: a session cookie in this response would log the user
@@ -236,6 +238,7 @@ impl Exchange {
             learn_as: None,
             held: None,
             told: None,
+            shared: None,
             unknown: false,
             drop_cookie: false,
             in_cookie: false,

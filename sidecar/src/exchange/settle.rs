@@ -103,7 +103,7 @@ pub async fn settle(
     exchange.finish(result.map(|()| at), release);
     let core = exchange.core.clone();
     if touch {
-        let context = &core.context(exchange.context).path;
+        let context = &core.context(exchange.context).name();
         let target = Target { key: &held.key, context, id: &held.id };
         let lock = held.lock.take();
         core.touch(&target, &held.session, lock).await;
@@ -213,7 +213,8 @@ impl Exchange {
     /// Carries the verdict out and removes the file.
     async fn conclude(&self, held: &Held, verdict: Verdict, new: New) -> Result<Concluded, Failure> {
         let core = &self.core;
-        let target = Target { key: &held.key, context: &core.context(self.context).path, id: &held.id };
+        let context = core.context(self.context).name();
+        let target = Target { key: &held.key, context: &context, id: &held.id };
         let taken = if verdict == Verdict::Saved { self.directory().take(&held.tomcat_id) } else { Ok(None) };
         self.directory().remove(&held.tomcat_id);
         if self.access == Access::ReadOnly {
@@ -361,7 +362,7 @@ impl Exchange {
         if self.core.settings().locking.last_writer_wins() {
             return None;
         }
-        let key = self.core.farm.key(&self.core.context(self.context).path, &announced.id);
+        let key = self.core.farm.key(&self.core.context(self.context).name(), &announced.id);
         let lock = self.core.locks.prepare(&key, announced.node);
         let answers = self.core.nodes.run(announced.node, &[lock.add()?]).await.ok()?;
         if lock.won(&answers).await {
@@ -377,7 +378,7 @@ impl Exchange {
         file: Result<SessionFile, Failure>,
         keep: bool,
     ) -> Result<NodeIndex, Failure> {
-        let path = &self.core.context(self.context).path;
+        let path = &self.core.context(self.context).name();
         let key = self.core.farm.key(path, &announced.id);
         let target = Target { key: &key, context: path, id: &announced.id };
         let attributes = announced.cookie_attributes.clone();
@@ -435,11 +436,11 @@ impl Exchange {
         };
         counter.add();
         if kept {
-            return log::warn!("A session of context \"{}\": {text}", self.core.context(self.context).path);
+            return log::warn!("A session of context \"{}\": {text}", self.core.context(self.context).name());
         }
         log::warn!(
             "A session of context \"{}\" was not stored; its last stored state, if it has one, stays: {text}",
-            self.core.context(self.context).path
+            self.core.context(self.context).name()
         );
     }
 }

@@ -20,11 +20,11 @@ impl Proxy {
     pub(super) async fn bring_session(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let request = session.req_header();
         let target = request.raw_path();
-        ctx.context = self.core.contexts.of(target).filter(|_| !self.is_ignored(request));
+        let host = host(request);
+        ctx.context = self.core.contexts.of(target, &host).filter(|_| !self.is_ignored(request));
         let Some(index) = ctx.context else { return Ok(false) };
         let context = self.core.context(index);
         let presented = self.presented(request, context);
-        let host = host(request);
         let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
         (exchange.access, exchange.learn_as) = self.core.access(line(request));
         exchange.in_cookie = !cookies::values(cookie_headers(request), &context.cookie_name).is_empty();
@@ -90,7 +90,7 @@ impl Proxy {
     /// Whether one of these is a session that was used here lately: no guess.
     async fn knows_one(&self, index: usize, presented: &[Presented]) -> bool {
         for one in presented.iter().take(CANDIDATES) {
-            let key = self.core.farm.key(&self.core.context(index).path, &one.id);
+            let key = self.core.farm.key(&self.core.context(index).name(), &one.id);
             if self.core.cache.get(&key).await.is_some() {
                 return true;
             }

@@ -38,6 +38,8 @@ pub(super) struct Said {
     host: String,
     /// The never-used id that Tomcat was told, or the held session's.
     told: Option<String>,
+    /// That is the id of a session of another context.
+    shared: Option<NodeIndex>,
     held: Option<Known>,
     /// The request works on a copy of its session: a new one that it makes is dropped like its other changes.
     readonly: bool,
@@ -63,8 +65,16 @@ impl Proxy {
         let host = exchange.host.clone();
         let told = exchange.told.clone();
         let readonly = exchange.access == Access::ReadOnly;
-        let mut said =
-            Said { context: index, host, told, held, readonly, announced: None, same_id_again: false };
+        let mut said = Said {
+            context: index,
+            host,
+            told,
+            shared: exchange.shared,
+            held,
+            readonly,
+            announced: None,
+            same_id_again: false,
+        };
         for header in response.headers.get_all(SET_COOKIE) {
             let header = header.as_bytes();
             if let Some(range) = set_cookie::value_range(header, &context.cookie_name)
@@ -97,14 +107,16 @@ impl Proxy {
             said.same_id_again = true;
         } else if !said.readonly
             && said.announced.is_none()
-            && said.told.as_deref() != Some(id.as_str())
+            && (said.shared.is_some() || said.told.as_deref() != Some(id.as_str()))
             && !self.has_suffix(value)
         {
             // A never-used id or one that already has a suffix was not given by Tomcat just now.
-            let key = self.core.farm.key(&self.core.context(said.context).path, &id);
+            let key = self.core.farm.key(&self.core.context(said.context).name(), &id);
             let start = self.core.nodes.start_of(&key);
             // With no node up the store will fail and say so.
-            let node = self.core.nodes.first_up(start).unwrap_or(start);
+            let own = said.told.as_deref() == Some(id.as_str());
+            let node =
+                said.shared.filter(|_| own).or_else(|| self.core.nodes.first_up(start)).unwrap_or(start);
             said.announced = Some(Announced { id, node, cookie_attributes });
         }
     }

@@ -67,6 +67,8 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
     tokio::spawn(locks.clone().renew());
     let context = Context {
         path: String::new(),
+        hosts: Vec::new(),
+        shares_cookie: false,
         directory: "/nowhere".into(),
         cookie_name: "JSESSIONID".into(),
         param_names: vec!["jsessionid".into()],
