@@ -97,6 +97,12 @@ impl Agreement {
         })
     }
 
+    /// As a successor of `before`, if it says something else.
+    fn after(self, before: &Self) -> Self {
+        let step = u64::from(!self.says_the_same(before));
+        Self { revision: before.revision.saturating_add(step), ..self }
+    }
+
     fn says_the_same(&self, other: &Self) -> bool {
         Self { revision: 0, ..self.clone() } == Self { revision: 0, ..other.clone() }
     }
@@ -151,7 +157,7 @@ impl Agreed {
         let ours = self.ours.load();
         let changed = !ours.says_the_same(&new);
         if changed {
-            self.ours.store(Arc::new(Agreement { revision: ours.revision + 1, ..new }));
+            self.ours.store(Arc::new(new.after(&ours)));
         }
         changed
     }
@@ -172,7 +178,7 @@ pub async fn at_start(config: &Config) -> Result<Agreement, String> {
     match newest {
         None => Ok(ours),
         Some(theirs) => match ours.difference(&theirs) {
-            None => Ok(Agreement { revision: theirs.revision, ..ours }),
+            None => Ok(ours.after(&theirs)),
             Some(difference) => Err(difference),
         },
     }

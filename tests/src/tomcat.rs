@@ -167,13 +167,19 @@ impl Builder {
         let deploy = |deployed: &Deployed| {
             let classes = webapp::build(self.version, deployed.app);
             let store = deployed.store.display().to_string();
+            let context = match deployed.app {
+                webapp::App::Filtered => {
+                    replaced(context, "<Manager ", "<Manager sessionAttributeNameFilter=\"n\" ")
+                }
+                _ => context.to_owned(),
+            };
             let shared = "sessionCookiePath=\"/\" validateClientProvidedNewSessionId=\"false\"";
             format!(
                 "<Context path=\"{}\" docBase=\"{}\" {}><JarScanner scanClassPath=\"false\"/>{}</Context>",
                 deployed.path,
                 classes.display(),
                 if deployed.app == webapp::App::SharedCookie { shared } else { "" },
-                replaced(context, "/dev/shm/satchel/ROOT", &store),
+                replaced(&context, "/dev/shm/satchel/ROOT", &store),
             )
         };
         let contexts: String =

@@ -19,6 +19,8 @@ pub enum App {
     Basic,
     /// As [`Plain`](Self::Plain), with `sessionCookiePath="/"`.
     SharedCookie,
+    /// As [`Plain`](Self::Plain), with a `sessionAttributeNameFilter` that keeps `n` only.
+    Filtered,
 }
 
 /// The exploded application: a directory for `docBase`.
@@ -41,7 +43,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
         fs::write(root.join("static/pixel.png"), b"not really a picture").unwrap();
         let web_xml = fs::read_to_string(sources.join("web.xml")).unwrap();
         let security = match app {
-            App::Plain | App::SharedCookie => String::new(),
+            App::Plain | App::SharedCookie | App::Filtered => String::new(),
             App::Form => SECURITY.replace("LOGIN", FORM),
             App::FormEverywhere => SECURITY.replace("LOGIN", FORM).replace("/protected/*", "/*"),
             App::Basic => {

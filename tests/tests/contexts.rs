@@ -188,3 +188,14 @@ fn r01_two_virtual_hosts_have_their_own_sessions() {
     shop.cookies = other.cookies.clone();
     assert_eq!(shop.get("/kind/small?read=1").field("n").as_deref(), Some("null"));
 }
+
+#[test]
+fn tomcats_own_attribute_filter_says_what_is_saved() {
+    let farm = Farm::builder().context("/", App::Filtered).start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/login?user=me").field("user").as_deref(), Some("me"), "while its request runs");
+    for n in 1..4 {
+        let response = user.get("/kind/small");
+        assert_eq!((response.number("n"), response.field("user").as_deref()), (Some(n), Some("null")));
+    }
+}

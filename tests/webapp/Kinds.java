@@ -85,6 +85,10 @@ public class Kinds extends HttpServlet {
                 response.setStatus(304);
                 after(request, late);
                 return;
+            case "public":
+                response.setHeader("Cache-Control", "public, max-age=60");
+                response.getWriter().print(Common.describe(request, request.getSession()));
+                return;
             case "missing":
                 // Tomcat's own error page.
                 response.sendError(404);
