@@ -105,23 +105,6 @@ fn a_session_shorter_than_its_request_survives_it() {
 }
 
 #[test]
-fn r19_a_session_too_large_for_memcached_keeps_its_last_state() {
-    let farm = Farm::start();
-    let mut user = farm.client();
-    assert_eq!(user.get("/kind/small?big=1000").number("n"), Some(1));
-    let refused = user.get("/kind/small?big=2000000");
-    assert_eq!(refused.status, 503, "{}", refused.text());
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(refused.header("x-satchel-unsent"), None);
-    for _ in 0..2 {
-        assert_eq!(user.get("/kind/small?read=1").number("n"), Some(1));
-    }
-    assert_eq!(farm.metric("too_large"), 1);
-    assert!(farm.sidecars.iter().any(|sidecar| sidecar.log().contains("bytes, more than the 1048576")));
-    farm.await_quiet();
-}
-
-#[test]
 fn r19_what_memcached_drops_when_it_refuses_a_store_is_put_back() {
     // -M: it refuses when it is full, instead of dropping what is old.
     let farm = Farm::builder().memcached("-M").memcached("-m").memcached("4").start();

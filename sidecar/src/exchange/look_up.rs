@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::access::Access;
 use super::copies::{Has, newest};
 use super::load::Refusal;
-use super::{Core, unix_time};
+use super::{Core, aside, unix_time};
 use crate::cache::{Place, Session, There, Version};
 use crate::file::SessionFile;
 use crate::id::Presented;
@@ -172,9 +172,11 @@ impl Core {
     }
 
     /// Opens the record in an item.
-    pub(super) fn unseal(&self, identity: &[u8], item: &Item) -> Result<Payload, String> {
-        let value = item.value.as_ref().ok_or("parts of it are missing")?;
-        let bytes = self.keys().open(identity, value).map_err(|error| error.to_string())?;
+    pub(super) async fn unseal(&self, identity: &[u8], item: &Item) -> Result<Payload, String> {
+        let value = item.value.clone().ok_or("parts of it are missing")?;
+        let (keys, identity) = (self.keys(), identity.to_vec());
+        let opened = aside(value.len(), move || keys.open(&identity, &value)).await;
+        let bytes = opened.ok_or("it could not be opened")?.map_err(|error| error.to_string())?;
         let payload = Payload::decode(bytes).map_err(|error| error.to_string())?;
         if payload.counter as u32 != item.flags {
             return Err("its counter is not the one in its client flags".into());
@@ -321,7 +323,7 @@ impl Search {
                     }
                 }
                 let place = Place { node: home, there: Some(read.there()) };
-                match self.open(home, &read, place) {
+                match self.open(home, &read, place).await {
                     Ok(session) => session,
                     Err(other) => return Ok(other),
                 }
@@ -336,7 +338,7 @@ impl Search {
     async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
         let Some(read) = self.body(node).await? else { return Ok(Step::Absent) };
         self.core.metrics.read_from_backup.add();
-        let session = match self.open(node, &read, home) {
+        let session = match self.open(node, &read, home).await {
             Ok(session) => session,
             Err(other) => return Ok(other),
         };
@@ -349,7 +351,7 @@ impl Search {
     }
 
     /// The session in a record read on `node`, if its first copy belongs to `primary`; otherwise the step that this is.
-    fn open(&self, node: NodeIndex, read: &Read, primary: Place) -> Result<Arc<Session>, Step> {
+    async fn open(&self, node: NodeIndex, read: &Read, primary: Place) -> Result<Arc<Session>, Step> {
         let core = &self.core;
         core.metrics.bodies_fetched.add();
         let unreadable = |error: String| {
@@ -357,7 +359,7 @@ impl Search {
             log::error!("A record on memcached node {} was refused: {error}", core.nodes.name(node));
             Step::Unreadable
         };
-        let payload = core.unseal(&self.identity, &read.item).map_err(unreadable)?;
+        let payload = core.unseal(&self.identity, &read.item).await.map_err(unreadable)?;
         let ttl = payload.ttl;
         core.nodes.note_life(ttl.0);
         match payload.stored {

@@ -259,7 +259,7 @@ impl Core {
     async fn is_there(&self, key: &RecordKey, entry: &Entry, node: NodeIndex) -> Result<bool, NodeError> {
         let Some(read) = self.fetch(node, key).await? else { return Ok(false) };
         let identity = self.farm.identity(&entry.context, &entry.id);
-        Ok(self.unseal(&identity, &read.item).is_ok_and(|payload| payload.stored == entry.stored))
+        Ok(self.unseal(&identity, &read.item).await.is_ok_and(|payload| payload.stored == entry.stored))
     }
 }
 

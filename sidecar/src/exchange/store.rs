@@ -248,7 +248,7 @@ impl Core {
     ) -> Result<Option<Found>, StoreError> {
         let Some(read) = self.fetch(node, target.key).await? else { return Ok(None) };
         let identity = self.farm.identity(target.context, target.id);
-        Ok(self.unseal(&identity, &read.item).ok().map(|payload| Found {
+        Ok(self.unseal(&identity, &read.item).await.ok().map(|payload| Found {
             ended: matches!(payload.stored, Stored::Ended(_)),
             counter: payload.counter,
             there: read.there(),

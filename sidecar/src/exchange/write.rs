@@ -10,7 +10,7 @@ use super::fence::{self, Next};
 use super::look_up::Read;
 use super::outbox::Entry;
 use super::store::{StoreError, Target};
-use super::{Core, unix_time};
+use super::{Core, aside, unix_time};
 use crate::cache::{Place, There, Version};
 use crate::memcached::node::TTL_UNKNOWN;
 use crate::memcached::nodes::NodeIndex;
@@ -96,7 +96,7 @@ impl Core {
         let mut base = record.base;
         loop {
             let counter = base.counter + 1;
-            let sealed = self.seal(record.target, counter, home, record.ttl, record.stored.clone())?;
+            let sealed = self.seal(record.target, counter, home, record.ttl, record.stored.clone()).await?;
             let first = self.put(record.target, base.primary, &sealed);
             let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
             let (first, second) = if sealed.is_large() {
@@ -332,7 +332,7 @@ impl Core {
         let Some((loaded, ttl)) = record.loaded.clone() else { return };
         let again = loaded.clone();
         let primary = base.primary.node;
-        let result = match self.seal_again(record, base.counter, primary, ttl, loaded) {
+        let result = match self.seal_again(record, base.counter, primary, ttl, loaded).await {
             Ok(sealed) => {
                 let nothing = Place { node: primary, there: None };
                 if let Second::Stored(place) = second {
@@ -412,7 +412,7 @@ impl Core {
         }
     }
 
-    fn seal(
+    async fn seal(
         &self,
         target: &Target<'_>,
         counter: u64,
@@ -423,8 +423,9 @@ impl Core {
         let name = self.nodes.name(primary);
         let payload = Payload { counter, writer: rand::rng().random(), primary: name, ttl, stored };
         let identity = self.farm.identity(target.context, target.id);
-        let value: Bytes =
-            self.keys().seal(&identity, payload.encode()).map_err(|_| StoreError::Seal)?.into();
+        let (keys, payload) = (self.keys(), payload.encode());
+        let sealed = aside(payload.len(), move || keys.seal(&identity, payload)).await;
+        let value: Bytes = sealed.and_then(Result::ok).ok_or(StoreError::Seal)?.into();
         let limit = self.value_max();
         if value.len() <= limit {
             return Ok(Sealed { value, chunks: None, counter, ttl });
@@ -437,7 +438,7 @@ impl Core {
     }
 
     /// What was loaded, sealed once more. Its chunks are still there.
-    fn seal_again(
+    async fn seal_again(
         &self,
         record: &Record<'_>,
         counter: u64,
@@ -447,7 +448,7 @@ impl Core {
     ) -> Result<Sealed, StoreError> {
         match &record.chunks {
             Some(manifest) => Ok(Sealed { value: manifest.encode().into(), chunks: None, counter, ttl }),
-            None => self.seal(record.target, counter, primary, ttl, loaded),
+            None => self.seal(record.target, counter, primary, ttl, loaded).await,
         }
     }
 }
