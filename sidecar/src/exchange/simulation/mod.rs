@@ -151,6 +151,8 @@ struct History {
 
 struct World {
     memories: Vec<Shared>,
+    /// What a sidecar that starts now is configured with.
+    list: Mutex<Vec<NodeName>>,
     history: Mutex<History>,
     large: bool,
 }
@@ -176,6 +178,8 @@ struct Plan {
     outages: bool,
     /// The session is larger than an item of memcached may be.
     large: bool,
+    /// Nodes are taken out of the list and put back, by one sidecar after the other.
+    reloads: bool,
 }
 
 impl World {
@@ -279,6 +283,22 @@ impl World {
             memory.reach = Reach::Yes;
         }
     }
+
+    /// The list of nodes changes, and one sidecar after the other is told.
+    async fn reloads(self: Arc<Self>, sidecars: Vec<Sidecar>, mut random: SmallRng) {
+        loop {
+            sleep(Duration::from_millis(random.random_range(5_000..20_000))).await;
+            let mut list: Vec<_> = (0..self.memories.len()).map(name).collect();
+            if random.random_range(0..3) > 0 {
+                list.remove(random.random_range(0..list.len()));
+            }
+            *self.list.lock().unwrap() = list.clone();
+            for sidecar in &sidecars {
+                sleep(Duration::from_millis(random.random_range(0..2_000))).await;
+                sidecar.core.nodes.place(&list);
+            }
+        }
+    }
 }
 
 fn id() -> SessionId {
@@ -296,11 +316,20 @@ async fn run(seed: u64, plan: Plan) -> usize {
             Arc::new(Mutex::new(memory))
         })
         .collect();
-    let world = Arc::new(World { memories: memories.clone(), history: Mutex::default(), large: plan.large });
+    let world = Arc::new(World {
+        memories: memories.clone(),
+        list: Mutex::new((0..plan.nodes).map(name).collect()),
+        history: Mutex::default(),
+        large: plan.large,
+    });
     let sidecars: Vec<_> = (0..SIDECARS).map(|_| sidecar(&memories)).collect();
     world.create(&sidecars[0].core).await;
     world.set_faults(plan.faults);
     let outages = plan.outages.then(|| tokio::spawn(world.clone().outages(SmallRng::seed_from_u64(!seed))));
+    let reloads = plan.reloads.then(|| {
+        let random = SmallRng::seed_from_u64(!seed.wrapping_mul(7));
+        tokio::spawn(world.clone().reloads(sidecars.clone(), random))
+    });
     let clients: Vec<_> = (0..CLIENTS as u64)
         .map(|client| {
             let (world, sidecars, memories) = (world.clone(), sidecars.clone(), memories.clone());
@@ -310,7 +339,11 @@ async fn run(seed: u64, plan: Plan) -> usize {
                 for _ in 0..plan.requests {
                     sleep(Duration::from_millis(random.random_range(0..500))).await;
                     let chosen = match random.random_range(0..20) {
-                        0 if plan.outages => sidecar(&memories),
+                        0 if plan.outages || plan.reloads => {
+                            let started = sidecar(&memories);
+                            started.core.nodes.place(&world.list.lock().unwrap());
+                            started
+                        }
                         _ => sidecars[random.random_range(0..SIDECARS)].clone(),
                     };
                     let work = match random.random_range(0..1000) {
@@ -331,17 +364,16 @@ async fn run(seed: u64, plan: Plan) -> usize {
     for client in clients {
         client.await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
-    if let Some(outages) = outages {
-        outages.abort();
-    }
+    outages.into_iter().chain(reloads).for_each(|task| task.abort());
     world.history().served
 }
 
 const FIRST_LIFE: Incarnation = Incarnation { pid: 1, started: 1 };
 const NONE: Faults = Faults { lost: 0, unanswered: 0, late: 0, asleep: 0, restarts: 0 };
 const ONE_NODE: Plan =
-    Plan { nodes: 1, faults: NONE, requests: 12, logouts: 10, outages: false, large: false };
-const OUTAGES: Plan = Plan { nodes: 3, faults: NONE, requests: 150, logouts: 2, outages: true, large: false };
+    Plan { nodes: 1, faults: NONE, requests: 12, logouts: 10, outages: false, large: false, reloads: false };
+const OUTAGES: Plan =
+    Plan { nodes: 3, faults: NONE, requests: 150, logouts: 2, outages: true, large: false, reloads: false };
 
 /// `SATCHEL_SEEDS=from..to` runs others than the first few hundred.
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -400,4 +432,9 @@ fn r19_a_session_in_chunks_is_whole_or_old() {
     let faults = Faults { lost: 5, unanswered: 10, late: 10, asleep: 20, restarts: 0 };
     simulate(Plan { faults, large: true, ..ONE_NODE }, 100);
     simulate(Plan { large: true, requests: 75, ..OUTAGES }, 10);
+}
+
+#[test]
+fn r25_nodes_leave_the_list_and_come_back() {
+    simulate(Plan { outages: false, reloads: true, ..OUTAGES }, 30);
 }
