@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::config::{Config, NodeConfig};
 use crate::exchange::Core;
 use crate::id::NodeName;
-use crate::memcached::{Command, Mode, Node, Reply};
+use crate::memcached::{Command, Mode, Node, Nodes, Reply};
 use crate::record::{Farm, shown_fingerprint};
 use crate::run::connect;
 
@@ -61,11 +61,12 @@ impl Agreement {
         }
     }
 
-    /// With nodes that were in an older list and are still read.
+    /// With the nodes that are still read although they are in the list no more. One that is down is read by nobody.
     #[must_use]
-    pub fn with_retired<'a>(mut self, names: impl Iterator<Item = &'a NodeName>) -> Self {
-        self.retired.extend(names.map(ToString::to_string).filter(|name| !self.nodes.contains(name)));
-        self
+    pub fn with_retired_of(self, nodes: &Nodes) -> Self {
+        let read = nodes.all().filter(|node| nodes.is_up(*node)).map(|node| nodes.name(node).to_string());
+        let retired = read.filter(|name| !self.nodes.contains(name)).collect();
+        Self { retired, ..self }
     }
 
     fn render(&self) -> String {
@@ -230,6 +231,8 @@ async fn step(core: &Core, key: &str, again: bool) -> Option<Arc<Agreement>> {
         .map(|answers| answers.ok().map(|answers| heard(answers.replies.first())))
         .collect();
     let newest = heard.iter().flatten().flatten().max_by_key(|said| said.revision).cloned();
+    let ours = core.agreed.ours.load_full();
+    core.agreed.change(Agreement::clone(&ours).with_retired_of(nodes));
     let ours = core.agreed.ours.load_full();
     let knows = |name: &String| NodeName::parse(name).is_some_and(|name| nodes.knows(&name));
     let outdated = newest.as_ref().is_some_and(|theirs| {

@@ -44,6 +44,17 @@ fn changeable(old: &Config, new: Config) -> Result<Config, String> {
             return Err(format!("{key} cannot be changed while the sidecar runs; restart it"));
         }
     }
+    for node in new.nodes.iter().chain(&new.retired_nodes) {
+        let same = |before: &&NodeConfig| before.name == node.name && before.address != node.address;
+        if let Some(before) = old.nodes.iter().chain(&old.retired_nodes).find(same) {
+            // Until all have reloaded, a session would be locked on two servers.
+            return Err(format!(
+                "memcached.nodes: node {} was at {} and is to be at {}; give it a new name there, or use a host name, which is resolved at \
+                 every connect",
+                node.name, before.address, node.address
+            ));
+        }
+    }
     Ok(new)
 }
 
@@ -55,7 +66,7 @@ async fn apply(core: &Core, old: &Config, new: &Config) {
     all.extend(new.keys.iter().cloned());
     core.keys.store(Arc::new(keys(&all, &new.settings)));
     let known: Vec<_> = core.nodes.all().map(|node| core.nodes.name(node)).collect();
-    if core.agreed.change(Agreement::of(new).with_retired(known.iter())) {
+    if core.agreed.change(Agreement::of(new).with_retired_of(&core.nodes)) {
         sleep(KNOWN_AFTER).await;
     }
     let names: Vec<_> = new.nodes.iter().map(|node| node.name.clone()).collect();

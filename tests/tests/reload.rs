@@ -140,8 +140,14 @@ fn a_bad_file_changes_nothing_and_says_why() {
         assert!(sidecar.log().contains(said), "{said}: {}", sidecar.log());
         assert_eq!(user.get("/kind/small").number("n"), Some(i64::try_from(n).unwrap()));
     }
+    let moved = Memcached::start();
+    let (before, after) = (farm.nodes[0].port().to_string(), moved.port().to_string());
+    sidecar.change("farm = \"other\"", "farm = \"test\"");
+    sidecar.reload_with(&before, &after);
+    eventually("it says why", || sidecar.log().contains("node n1 was at"));
+    sidecar.change(&after, &before);
     // Put right, and with something that may change.
-    sidecar.reload_with("farm = \"other\"", "farm = \"test\"\nreadonly_uri = 'GET /kind/small'");
+    sidecar.reload_with("farm = \"test\"", "farm = \"test\"\nreadonly_uri = 'GET /kind/small'");
     eventually("it reloads", || sidecar.reloads() == 1);
     for _ in 0..2 {
         assert_eq!(user.get("/kind/small").number("n"), Some(5), "its change is dropped");
@@ -199,6 +205,13 @@ fn r25_a_node_that_was_removed_is_read_until_its_sessions_have_moved() {
         }
         farm.await_quiet();
         farm.nodes[0].process().kill9();
+        // Nobody reads it any more, so nobody who starts has to know it.
+        eventually("nobody asks for it", || {
+            let keys = farm.nodes[1].keys();
+            let said = keys.iter().find(|key| key.starts_with('f')).map(|key| farm.nodes[1].get(key).1);
+            said.is_some_and(|said| String::from_utf8_lossy(&said).contains("retired \n"))
+        });
+        farm.sidecars[0].restart_with(&retired, &format!("\"{left}\""));
         for user in &mut users {
             eventually("the node's death is known", || user.get("/kind/small?read=1").status == 200);
             assert!(user.get("/kind/small?read=1").number("n") >= Some(2), "copies = {copies}");
