@@ -57,6 +57,11 @@ impl Load {
     /// Users of the gateway on `port`, each of whom logs in and then counts up in his session; every third time with two or three
     /// requests at once.
     pub fn start(port: u16, users: usize) -> Self {
+        Self::on(port, users, "/kind/small?ms=5")
+    }
+
+    /// The same with a request of one's own, which has to count up too.
+    pub fn on(port: u16, users: usize, path: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let served: Arc<Vec<AtomicU64>> = Arc::new((0..users).map(|_| AtomicU64::new(0)).collect());
         let began = Instant::now();
@@ -69,7 +74,7 @@ impl Load {
                     while !stop.load(Ordering::Relaxed) {
                         turn += 1;
                         let at_once = if turn % 3 == 0 { 2 + turn % 2 } else { 1 };
-                        if user.go_on(port, at_once, began) {
+                        if user.go_on(port, path, at_once, began) {
                             served[n].fetch_add(1, Ordering::Relaxed);
                         }
                         thread::sleep(THINKS);
@@ -141,7 +146,7 @@ impl User {
     }
 
     /// Some requests at once. `true`: one was answered.
-    fn go_on(&mut self, port: u16, at_once: usize, began: Instant) -> bool {
+    fn go_on(&mut self, port: u16, path: &'static str, at_once: usize, began: Instant) -> bool {
         let clients: Vec<Client> = match at_once {
             1 => vec![std::mem::replace(&mut self.client, Client::new(port))],
             _ => (0..at_once).map(|_| self.client.at(port)).collect(),
@@ -151,7 +156,7 @@ impl User {
             .map(|mut client| {
                 thread::spawn(move || {
                     let sent = began.elapsed();
-                    let response = client.try_send("GET", "/kind/small?ms=5", &[], b"");
+                    let response = client.try_send("GET", path, &[], b"");
                     (client, sent, began.elapsed(), response)
                 })
             })

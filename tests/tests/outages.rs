@@ -47,8 +47,18 @@ fn all_up(farm: &Farm) {
 
 /// Each node in turn is away and comes back, under load.
 fn each_node_in_turn(away: impl Fn(&mut Farm, usize), back: impl Fn(&mut Farm, usize), time: Duration) {
+    each_node_in_turn_on(USERS, "/kind/small?ms=5", away, back, time);
+}
+
+fn each_node_in_turn_on(
+    users: usize,
+    path: &'static str,
+    away: impl Fn(&mut Farm, usize),
+    back: impl Fn(&mut Farm, usize),
+    time: Duration,
+) {
     let mut farm = Farm::builder().nodes(3).links().start();
-    let load = Load::start(farm.gateway.port(), USERS);
+    let load = Load::on(farm.gateway.port(), users, path);
     let mut faults = Vec::new();
     for node in 0..3 {
         let began = load.now();
@@ -74,6 +84,14 @@ fn each_node_in_turn(away: impl Fn(&mut Farm, usize), back: impl Fn(&mut Farm, u
 #[test]
 fn r18_r24_each_node_is_killed_in_turn() {
     each_node_in_turn(|farm, n| farm.nodes[n].process().kill9(), |farm, n| farm.nodes[n].restart(), AWAY);
+}
+
+/// Larger than an item of memcached may be: in chunks, and one copy after the other.
+#[test]
+fn r18_r19_each_node_is_killed_in_turn_under_large_sessions() {
+    let kill = |farm: &mut Farm, n: usize| farm.nodes[n].process().kill9();
+    let path = "/kind/small?big=1500000";
+    each_node_in_turn_on(4, path, kill, |farm, n| farm.nodes[n].restart(), AWAY);
 }
 
 #[test]
