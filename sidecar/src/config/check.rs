@@ -299,7 +299,8 @@ fn locking(text: Option<&str>) -> Result<Locking, Invalid> {
         "all" => Ok(Locking::All),
         "none" => Ok(Locking::None),
         "auto" => Ok(Locking::Auto),
-        other => match other.strip_prefix("uri:") {
+        // msm's own word for it is taken too.
+        other => match other.strip_prefix("uri:").or_else(|| other.strip_prefix("uriPattern:")) {
             Some(pattern) => Ok(Locking::Uri(pattern_of_line("session.locking", pattern)?)),
             None => Err(Invalid::new(
                 "session.locking",
