@@ -232,21 +232,18 @@ async fn step(core: &Core, key: &str, again: bool) -> Option<Arc<Agreement>> {
         .collect();
     let newest = heard.iter().flatten().flatten().max_by_key(|said| said.revision).cloned();
     let ours = core.agreed.ours.load_full();
-    core.agreed.change(Agreement::clone(&ours).with_retired_of(nodes));
-    let ours = core.agreed.ours.load_full();
+    let newer = newest.filter(|theirs| theirs.revision >= ours.revision);
     let knows = |name: &String| NodeName::parse(name).is_some_and(|name| nodes.knows(&name));
-    let outdated = newest.as_ref().is_some_and(|theirs| {
-        theirs.revision >= ours.revision && !theirs.nodes.iter().chain(&theirs.retired).all(knows)
-    });
-    core.agreed.outdated.store(outdated, Ordering::Relaxed);
-    if let Some(theirs) = newest.filter(|theirs| theirs.revision >= ours.revision) {
+    let unknown = |theirs: &Agreement| !theirs.nodes.iter().chain(&theirs.retired).all(knows);
+    core.agreed.outdated.store(newer.as_ref().is_some_and(unknown), Ordering::Relaxed);
+    if let Some(theirs) = newer {
         if !theirs.says_the_same(&ours) {
             return Some(Arc::new(theirs));
         }
-        if theirs.revision > ours.revision {
-            core.agreed.ours.store(Arc::new(theirs));
-        }
+        core.agreed.ours.store(Arc::new(theirs));
     }
+    let ours = core.agreed.ours.load_full();
+    core.agreed.change(Agreement::clone(&ours).with_retired_of(nodes));
     let ours = core.agreed.ours.load_full();
     let set = [Command::Set {
         key: key.to_owned(),

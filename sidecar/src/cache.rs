@@ -50,6 +50,8 @@ pub struct Session {
     pub file: SessionFile,
     /// Where and as what.
     pub version: Version,
+    /// The node that its record names: there, or behind it if it is down, the session's requests are locked.
+    pub named: NodeIndex,
     /// What it was stored with.
     pub ttl: Ttl,
     /// To issue the cookie again.
@@ -60,6 +62,13 @@ pub struct Session {
     pub chunks: Option<Manifest>,
     /// When the lives of its second copy and of its chunks were last begun anew.
     pub renewed: Option<Instant>,
+}
+
+impl Session {
+    /// The same, of whose second copy nothing is known.
+    pub fn without_backup(&self) -> Self {
+        Self { version: Version { backup: None, ..self.version }, renewed: None, ..self.clone() }
+    }
 }
 
 /// The cache. A clone is the same cache.

@@ -111,7 +111,7 @@ metrics! {
     moved,
     /// Stores of which only one copy could be made.
     single_copies,
-    /// Stores that found a newer or another second copy than could be.
+    /// Stores that were refused or not repaired because the session's copies differed: sidecars see different nodes.
     diverged,
     /// Records that were refused because they were forged, damaged or sealed with an unknown key.
     records_rejected,

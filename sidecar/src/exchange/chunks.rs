@@ -82,7 +82,7 @@ impl Core {
         for (n, key) in manifest.keys().enumerate() {
             let value = whole.slice(n * size..whole.len().min((n + 1) * size));
             if let Err(error) = self.put_chunk(node, key, value, ttl).await {
-                self.drop_chunks(vec![node], manifest.clone());
+                self.delete_chunks(node, manifest).await;
                 return Err(error);
             }
         }
@@ -128,7 +128,13 @@ impl Core {
         Ok(answers.replies.iter().all(|reply| matches!(reply, Reply::Hit(_))))
     }
 
-    /// Deletes chunks that nothing names any more, in the background.
+    /// Deletes chunks that nothing names any more.
+    pub(super) async fn delete_chunks(&self, node: NodeIndex, manifest: &Manifest) {
+        let deletes: Vec<_> = manifest.keys().map(|key| Command::Delete { key, cas: None }).collect();
+        let _ = self.nodes.run(node, &deletes).await;
+    }
+
+    /// The same in the background.
     pub(super) fn drop_chunks(&self, on: Vec<NodeIndex>, manifest: Manifest) {
         let nodes = self.nodes.clone();
         tokio::spawn(async move {

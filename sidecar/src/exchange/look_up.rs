@@ -97,12 +97,13 @@ impl Core {
         let identity = self.farm.identity(path, &presented.id);
         let deadline = Instant::now() + self.settings().lock_timeout;
         let turn = match access {
-            Access::ReadOnly => None,
+            Access::ReadOnly if !self.outbox.has(&key) => None,
             _ => Some(self.take_turn(&key).await?),
         };
         if !self.deliver_one(&key).await {
             return Err(Refusal::Store);
         }
+        let turn = turn.filter(|_| access != Access::ReadOnly);
         if !*self.away_known.borrow() {
             let _ =
                 timeout(self.settings().lock_timeout, self.away_known.clone().wait_for(|known| *known)).await;
@@ -273,13 +274,18 @@ impl Search {
 
     /// The newest of all copies that can be opened; the first is where the lock is.
     async fn compare(&self, cached: Option<Arc<Session>>, mut seen: Vec<Seen>) -> Result<Step, Refusal> {
+        let nodes = &self.core.nodes;
+        // A node that is up and did not answer may have the newest.
+        for other in seen.iter_mut().filter(|seen| seen.read.is_err() && nodes.is_up(seen.node)) {
+            other.read = self.core.peek(other.node, &self.key).await;
+            if other.read.is_err() && nodes.is_up(other.node) {
+                return Err(Refusal::Store);
+            }
+        }
         loop {
             let all: Vec<Has> = seen.iter().map(Seen::has).collect();
             let home = &seen[0];
-            let Some(at) = newest(&all) else {
-                let unsure = seen.iter().any(|seen| seen.read.is_err() && self.core.nodes.is_up(seen.node));
-                return if unsure { Err(Refusal::Store) } else { Ok(Step::Absent) };
-            };
+            let Some(at) = newest(&all) else { return Ok(Step::Absent) };
             let step = match (at, &home.read) {
                 (0, Ok(Some(read))) => self.here(home.node, cached.clone(), read.clone()).await?,
                 _ => self.on_another(seen[at].node, home.place()).await?,
@@ -290,9 +296,18 @@ impl Search {
                     self.repair(&seen, at).await;
                     return Ok(step);
                 }
+                Step::Session(session, idle, lock) if self.lacks_backup(&seen) => {
+                    return Ok(Step::Session(Arc::new(session.without_backup()), idle, lock));
+                }
                 _ => return Ok(step),
             }
         }
+    }
+
+    /// The second copy is not where it belongs, or is another version.
+    fn lacks_backup(&self, seen: &[Seen]) -> bool {
+        let backup = self.core.backup_of(seen[0].node);
+        seen.iter().any(|other| Some(other.node) == backup && other.has() != seen[0].has())
     }
 
     /// A session has ended and nobody will store it again: its copies are made good now.
@@ -313,7 +328,8 @@ impl Search {
         cached: Option<Arc<Session>>,
         mut read: Read,
     ) -> Result<Step, Refusal> {
-        let session = match cached.filter(|session| is_current(session, &read)) {
+        let at_home = |session: &Session| self.core.nodes.first_up(session.named) == Some(home);
+        let session = match cached.filter(|session| is_current(session, &read) && at_home(session)) {
             Some(session) => session,
             None => {
                 if read.item.value.as_deref().is_none_or(|value| self.core.manifest(value).is_some()) {
@@ -380,9 +396,17 @@ impl Search {
                     return Err(Step::Elsewhere(home));
                 }
                 let chunks = read.manifest.clone();
-                let session =
-                    Session { file, version, ttl, cookie_attributes, displaced, chunks, renewed: None };
-                Ok(Arc::new(session))
+                let named = named.unwrap_or(primary.node);
+                Ok(Arc::new(Session {
+                    file,
+                    version,
+                    named,
+                    ttl,
+                    cookie_attributes,
+                    displaced,
+                    chunks,
+                    renewed: None,
+                }))
             }
         }
     }
@@ -459,6 +483,7 @@ mod tests {
         let session = Session {
             file: SessionFile::parse(file).unwrap(),
             version: Version { counter: 3, primary, backup: None },
+            named: 0,
             ttl: Ttl(1805),
             cookie_attributes: Bytes::new(),
             displaced: false,

@@ -278,6 +278,13 @@ impl Exchange {
 }
 
 impl Held {
+    /// From now on the record's life is what it is stored with.
+    fn let_record_be(&self) {
+        if let Some(lock) = &self.lock {
+            lock.let_record_be();
+        }
+    }
+
     /// Gives the session back: the lock first, then the turn.
     async fn release(self) {
         if let Some(lock) = self.lock {

@@ -55,7 +55,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<RecordKey, Entry>,
+    by_key: HashMap<RecordKey, Arc<Entry>>,
     bytes: usize,
 }
 
@@ -99,20 +99,31 @@ impl Outbox {
     fn keep(&self, key: &RecordKey, mut entry: Entry, limit: usize) -> bool {
         entry._working = Some(self.in_flight.start());
         let mut entries = self.entries();
-        let freed = entries.by_key.get(key).map_or(0, Entry::cost);
+        let freed = entries.by_key.get(key).map_or(0, |entry| entry.cost());
         if entries.bytes - freed + entry.cost() > limit {
             return false;
         }
         entries.bytes = entries.bytes - freed + entry.cost();
-        entries.by_key.insert(key.clone(), entry);
+        entries.by_key.insert(key.clone(), Arc::new(entry));
         true
     }
 
-    fn take(&self, key: &RecordKey) -> Option<Entry> {
+    /// Whether something is kept for a session.
+    pub(super) fn has(&self, key: &RecordKey) -> bool {
+        self.entries().by_key.contains_key(key)
+    }
+
+    fn get(&self, key: &RecordKey) -> Option<Arc<Entry>> {
+        self.entries().by_key.get(key).cloned()
+    }
+
+    /// It is stored, or lost; another one of the same session stays.
+    fn remove(&self, key: &RecordKey, entry: &Arc<Entry>) {
         let mut entries = self.entries();
-        let entry = entries.by_key.remove(key)?;
-        entries.bytes -= entry.cost();
-        Some(entry)
+        if entries.by_key.get(key).is_some_and(|kept| Arc::ptr_eq(kept, entry)) {
+            entries.by_key.remove(key);
+            entries.bytes -= entry.cost();
+        }
     }
 
     fn keys(&self) -> Vec<RecordKey> {
@@ -179,9 +190,10 @@ impl Core {
         }
     }
 
-    /// Delivers what waits for one session, before it is looked up. `false`: it still waits.
+    /// Delivers what waits for one session, before it is looked up; its turn is the caller's. `false`: it still waits. Somebody who stops
+    /// waiting for this changes nothing: the entry stays until it is known what became of it.
     pub(super) async fn deliver_one(&self, key: &RecordKey) -> bool {
-        let Some(entry) = self.outbox.take(key) else { return true };
+        let Some(entry) = self.outbox.get(key) else { return true };
         match self.delivered(key, &entry).await {
             Delivery::Done => self.metrics.outbox_delivered.add(),
             Delivery::Lost(why) => {
@@ -191,12 +203,9 @@ impl Core {
                     entry.context
                 );
             }
-            Delivery::Later => {
-                // It had room before.
-                self.outbox.keep(key, entry, usize::MAX);
-                return false;
-            }
+            Delivery::Later => return false,
         }
+        self.outbox.remove(key, &entry);
         true
     }
 
@@ -292,9 +301,14 @@ mod tests {
         assert!(outbox.keep(&b, entry(id("B"), 100), limit));
         let ended = Entry { stored: Stored::Ended(Ended::Invalidated), ..entry(id("A"), 0) };
         assert!(outbox.keep(&a, ended, limit));
-        assert_eq!((outbox.take(&a).unwrap().cost(), outbox.len()), (OVERHEAD, 1));
-        assert!(outbox.take(&a).is_none() && !outbox.is_empty());
-        outbox.take(&b);
+        let (one, other) = (outbox.get(&a).unwrap(), outbox.get(&b).unwrap());
+        assert_eq!((one.cost(), outbox.len()), (OVERHEAD, 2));
+        outbox.remove(&a, &other);
+        assert!(outbox.has(&a), "another one stays");
+        outbox.remove(&a, &one);
+        outbox.remove(&a, &one);
+        outbox.remove(&b, &other);
+        assert!(outbox.is_empty());
         assert_eq!(outbox.entries().bytes, 0);
     }
 }

@@ -234,12 +234,14 @@ impl Exchange {
                 {
                     return Ok(Concluded::Unchanged);
                 }
+                held.let_record_be();
                 core.store(&target, &held.session, file).await.map(Concluded::Stored).map_err(Failure::Store)
             }
             // The session that was to take its place is not stored: this one stays (R21).
             Verdict::Ended if new == New::Failed => Ok(Concluded::Nothing),
             Verdict::Ended => {
                 self.learn(true);
+                held.let_record_be();
                 let ended = if new == New::Stored { Ended::IdChanged } else { Ended::Invalidated };
                 core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
                 Ok(Concluded::Nothing)

@@ -233,7 +233,8 @@ impl Core {
             version: written.version,
             ttl,
             cookie_attributes,
-            displaced: false,
+            displaced: written.named != written.version.primary.node,
+            named: written.named,
             chunks: written.chunks,
             renewed: Some(Instant::now()),
         };

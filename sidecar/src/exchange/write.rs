@@ -37,6 +37,8 @@ pub(super) struct Record<'a> {
 /// What is stored now.
 pub(super) struct Written {
     pub(super) version: Version,
+    /// The node that the record names.
+    pub(super) named: NodeIndex,
     pub(super) chunks: Option<Manifest>,
 }
 
@@ -65,8 +67,8 @@ enum Second {
     /// There is to be none, or no other node is up.
     None,
     Stored(Place),
-    /// A newer one is there.
-    Newer,
+    /// One that is newer, or as new, is there.
+    Newer(NodeIndex),
     Failed(NodeIndex),
 }
 
@@ -77,6 +79,7 @@ impl Core {
     /// As [`StoreError`]; what was loaded is still there.
     pub(super) async fn write(&self, record: Record<'_>) -> Result<Written, StoreError> {
         let (old, was_on) = (record.chunks.clone(), record.base.primary.node);
+        self.nodes.note_life(record.ttl.0);
         let written = self.write_copies(record).await?;
         if let Some(old) = old {
             let Version { primary, backup, .. } = written.version;
@@ -95,7 +98,7 @@ impl Core {
         let home = self.home_after(primary.node);
         let mut base = record.base;
         loop {
-            let counter = base.counter + 1;
+            let counter = base.counter.wrapping_add(1);
             let sealed = self.seal(record.target, counter, home, record.ttl, record.stored.clone()).await?;
             let first = self.put(record.target, base.primary, &sealed);
             let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
@@ -112,18 +115,22 @@ impl Core {
                     let there = There { incarnation: answers.incarnation, cas };
                     let first = Place { node: primary.node, there: Some(there) };
                     if home != primary.node {
+                        self.still_first(record.target, first, &second, &sealed).await?;
                         let version = self.moved_home(home, first, second, sealed.counter);
-                        return Ok(Written { version, chunks: sealed.manifest() });
+                        return Ok(Written { version, named: home, chunks: sealed.manifest() });
                     }
-                    let backup = self.second_copy(record.target, primary.node, second, &sealed).await;
+                    let backup = self.second_copy(record.target, first, second, &sealed).await?;
                     let version = Version { counter: sealed.counter, primary: first, backup };
-                    return Ok(Written { version, chunks: sealed.manifest() });
+                    return Ok(Written { version, named: home, chunks: sealed.manifest() });
                 }
                 (Next::Overwrite, _) => {
-                    let Some(found) =
-                        self.there(record.target, primary.node).await?.filter(|found| !found.ended)
-                    else {
-                        return Err(StoreError::Conflict);
+                    let found = match self.there(record.target, primary.node).await {
+                        Ok(Some(found)) if !found.ended => found,
+                        // What has ended stays ended, on the second node too.
+                        other => {
+                            self.undo(record.target, primary.node, second).await;
+                            return Err(other.err().unwrap_or(StoreError::Conflict));
+                        }
                     };
                     self.metrics.overwritten.add();
                     base.counter = found.counter;
@@ -149,7 +156,7 @@ impl Core {
                     return Err(error.into());
                 }
                 (Next::Failed | Next::Look, Err(error)) => {
-                    return self.without_primary(&record, second, &sealed, error).await;
+                    return self.without_primary(&record, home, second, &sealed, error).await;
                 }
                 (_, _) => {
                     self.undo(record.target, primary.node, second).await;
@@ -181,6 +188,7 @@ impl Core {
     async fn without_primary(
         &self,
         record: &Record<'_>,
+        named: NodeIndex,
         second: Second,
         sealed: &Sealed,
         error: NodeError,
@@ -194,37 +202,60 @@ impl Core {
         }
         self.metrics.moved.add();
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
-        let backup = self.second_copy(record.target, primary.node, third, sealed).await;
+        let backup = self.second_copy(record.target, primary, third, sealed).await?;
         let version = Version { counter: sealed.counter, primary, backup };
-        Ok(Written { version, chunks: sealed.manifest() })
+        Ok(Written { version, named, chunks: sealed.manifest() })
     }
 
     /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
     async fn second_copy(
         &self,
         target: &Target<'_>,
-        primary: NodeIndex,
+        primary: Place,
         mut second: Second,
         sealed: &Sealed,
-    ) -> Option<Place> {
+    ) -> Result<Option<Place>, StoreError> {
         let mut failed = Vec::new();
         loop {
             match second {
-                Second::Stored(place) => return Some(place),
+                Second::Stored(place) => return Ok(Some(place)),
                 Second::Failed(node) => {
                     failed.push(node);
-                    second = self.write_second(target, primary, None, sealed, &failed).await;
+                    second = self.write_second(target, primary.node, None, sealed, &failed).await;
                 }
-                Second::None | Second::Newer => {
-                    if matches!(second, Second::Newer) {
-                        self.metrics.diverged.add();
-                    } else if self.settings().copies > 1 {
+                Second::None => {
+                    if self.settings().copies > 1 {
                         self.metrics.single_copies.add();
                     }
-                    return None;
+                    return Ok(None);
+                }
+                Second::Newer(_) => {
+                    self.still_first(target, primary, &second, sealed).await?;
+                    return Ok(None);
                 }
             }
         }
+    }
+
+    /// The second node had a version that is as new as the one that `first` has just got, or newer. If `first` has ours no more, that one
+    /// was made from it. Otherwise somebody locks the session elsewhere, since he cannot reach the node: his version stays, since
+    /// he may not see ours.
+    async fn still_first(
+        &self,
+        target: &Target<'_>,
+        first: Place,
+        second: &Second,
+        sealed: &Sealed,
+    ) -> Result<(), StoreError> {
+        let Second::Newer(node) = second else { return Ok(()) };
+        if self.copy(target.key, *node, first).await.is_err() {
+            return Ok(());
+        }
+        self.metrics.diverged.add();
+        if let Some(manifest) = sealed.manifest() {
+            self.drop_chunks(vec![first.node], manifest);
+        }
+        Err(StoreError::Conflict)
     }
 
     /// Writes the second copy to the first node behind `primary` that is up and not among `except`, over what is known to be
@@ -252,7 +283,7 @@ impl Core {
                 Some(place) => place,
                 None => match self.peek(node, target.key).await {
                     Ok(Some(read)) if !is_newer(sealed.counter as u32, read.item.flags) => {
-                        return Second::Newer;
+                        return Second::Newer(node);
                     }
                     Ok(read) => Place { node, there: read.as_ref().map(Read::there) },
                     Err(_) => return Second::Failed(node),
@@ -373,7 +404,8 @@ impl Core {
         // What got no answer may still take effect.
         let refused = matches!(result, Ok(_) | Err(NodeError::Refused(_) | NodeError::Reborn));
         if let Some(manifest) = sealed.manifest().filter(|_| refused && !stored) {
-            self.drop_chunks(vec![place.node], manifest);
+            // Waited for: the next attempt writes the same keys.
+            self.delete_chunks(place.node, &manifest).await;
         }
         result
     }

@@ -172,6 +172,13 @@ impl Lock {
         }
     }
 
+    /// The record is about to be stored anew: its life is not to be touched any more.
+    pub fn let_record_be(&self) {
+        if let Some(state) = &self.state {
+            *guard(&state.record) = None;
+        }
+    }
+
     /// Releases it and waits until that is done.
     pub async fn release(mut self) {
         if let Some(state) = self.state.take() {

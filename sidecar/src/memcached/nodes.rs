@@ -64,11 +64,24 @@ struct Entry {
     name: NodeName,
     node: ArcSwap<Arc<dyn Node>>,
     health: Mutex<Health>,
+    /// Who answered last.
+    life: Mutex<Option<Incarnation>>,
 }
 
 impl Entry {
     fn new(name: NodeName, node: Arc<dyn Node>) -> Arc<Self> {
-        Arc::new(Self { name, node: ArcSwap::from_pointee(node), health: Mutex::default() })
+        Arc::new(Self {
+            name,
+            node: ArcSwap::from_pointee(node),
+            health: Mutex::default(),
+            life: Mutex::default(),
+        })
+    }
+
+    /// Whether another life of the node has answered than before.
+    fn is_reborn(&self, life: Incarnation) -> bool {
+        let before = self.life.lock().unwrap_or_else(PoisonError::into_inner).replace(life);
+        before.is_some_and(|before| before != life)
     }
 
     fn node(&self) -> Arc<dyn Node> {
@@ -121,11 +134,9 @@ impl Nodes {
         let mut list = List::clone(&self.list());
         let before = std::mem::take(&mut list.ring);
         list.ring = names.iter().filter_map(|name| list.find(name)).collect();
-        let changed: Vec<_> = (0..list.entries.len())
-            .filter(|node| before.contains(node) != list.ring.contains(node))
-            .collect();
+        let changed = if before == list.ring { 0..0 } else { 0..list.entries.len() };
         self.0.list.store(Arc::new(list));
-        changed.into_iter().for_each(|node| self.note_away(node));
+        changed.for_each(|node| self.note_away(node));
     }
 
     /// The node called `name`.
@@ -330,7 +341,8 @@ impl Nodes {
         batch: &[Command],
         only: Option<Incarnation>,
     ) -> Result<Answers, NodeError> {
-        let node = self.entry(index).node();
+        let entry = self.entry(index);
+        let node = entry.node();
         let mut running = node.run(batch, only);
         let result = match timeout(node.timeout() * 2 / 5, &mut running).await {
             Ok(result) => result,
@@ -341,6 +353,8 @@ impl Nodes {
             }
         };
         match &result {
+            // It was restarted so fast that nobody saw it go.
+            Ok(answers) if entry.is_reborn(answers.incarnation) => self.note_away(index),
             Ok(_)
             | Err(
                 NodeError::Down

@@ -275,7 +275,8 @@ impl World {
             let memory = &self.memories[random.random_range(0..self.memories.len())];
             let how = random.random_range(0..3);
             memory.lock().unwrap().reach = if how == 0 { Reach::Silent } else { Reach::Refused };
-            sleep(Duration::from_millis(random.random_range(2_000..15_000))).await;
+            let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
+            sleep(Duration::from_millis(random.random_range(away))).await;
             let mut memory = memory.lock().unwrap();
             if how == 1 {
                 memory.restart();
@@ -425,6 +426,11 @@ fn r18_r24_of_three_nodes_any_may_go_and_come_back() {
 #[test]
 fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
     simulate(Plan { nodes: 2, ..OUTAGES }, 30);
+}
+
+#[test]
+fn r23_r24_an_answer_that_is_lost_while_nodes_go_and_come_back_brings_nothing_back() {
+    simulate(Plan { faults: Faults { lost: 3, unanswered: 3, ..NONE }, requests: 75, ..OUTAGES }, 30);
 }
 
 #[test]
