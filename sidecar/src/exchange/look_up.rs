@@ -110,6 +110,7 @@ impl Core {
         }
         let suffix = presented.suffix.as_ref().and_then(|suffix| self.nodes.find(suffix));
         let start = suffix.unwrap_or_else(|| self.nodes.start_of(&key));
+        self.nodes.settled().await;
         // With one copy a node that is down may have the only one.
         let single = self.settings().copies == 1;
         if single && suffix.is_some_and(|node| !self.nodes.is_up(node)) {
@@ -123,6 +124,7 @@ impl Core {
         let shared = self.context(context).shares_cookie;
         let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline };
         for _ in 0..=2 * self.nodes.all().count() {
+            self.nodes.settled().await;
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
             // The suffix of a cookie that several contexts share is that of one of their sessions.
             let certain = suffix == Some(home) && !shared && !self.nodes.one_was_away();
@@ -221,8 +223,8 @@ impl Search {
     async fn at(&self, home: NodeIndex, certain: bool) -> Result<Step, Refusal> {
         let core = &self.core;
         let cached = core.cache.get(&self.key).await.filter(|session| session.version.primary.node == home);
-        let others = if certain { core.backup_of(home).into_iter().collect() } else { self.all_but(home) };
-        let ask_others = async { if certain { Vec::new() } else { self.peek_at(&others).await } };
+        let others = || if certain { core.backup_of(home).into_iter().collect() } else { self.all_but(home) };
+        let ask_others = async { if certain { Vec::new() } else { self.peek_at(others()).await } };
         // One round trip, also when others are asked.
         let (locked, mut seen) = tokio::join!(self.lock_and_get(home, cached.is_none()), ask_others);
         let Locked { lock, read, waited } = match locked {
@@ -239,7 +241,8 @@ impl Search {
             Ok(nothing @ (Step::Absent | Step::Unreadable)) => {
                 // What was seen before a wait for the lock may have changed since.
                 if certain || waited {
-                    seen = self.peek_at(&others).await;
+                    core.nodes.settled().await;
+                    seen = self.peek_at(others()).await;
                 }
                 let unreadable = matches!(nothing, Step::Unreadable);
                 seen.insert(0, Seen { node: home, read: Ok(read), unreadable });
@@ -264,10 +267,10 @@ impl Search {
         nodes.all().filter(|node| *node != home && nodes.is_up(*node)).collect()
     }
 
-    async fn peek_at(&self, nodes: &[NodeIndex]) -> Vec<Seen> {
-        join_all(nodes.iter().map(|node| async {
-            let read = self.core.peek(*node, &self.key).await;
-            Seen { node: *node, read, unreadable: false }
+    async fn peek_at(&self, nodes: Vec<NodeIndex>) -> Vec<Seen> {
+        join_all(nodes.into_iter().map(async |node| {
+            let read = self.core.peek(node, &self.key).await;
+            Seen { node, read, unreadable: false }
         }))
         .await
     }
@@ -276,6 +279,7 @@ impl Search {
     async fn compare(&self, cached: Option<Arc<Session>>, mut seen: Vec<Seen>) -> Result<Step, Refusal> {
         let nodes = &self.core.nodes;
         // A node that is up and did not answer may have the newest.
+        nodes.settled().await;
         for other in seen.iter_mut().filter(|seen| seen.read.is_err() && nodes.is_up(seen.node)) {
             other.read = self.core.peek(other.node, &self.key).await;
             if other.read.is_err() && nodes.is_up(other.node) {

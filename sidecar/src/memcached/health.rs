@@ -2,8 +2,8 @@
 //! socket.
 //!
 //! Only refused, reset and timed-out connections make a node down; an error answer never does, or one user's
-//! huge session would take a node from everybody (R23). After a timeout one probe on a fresh connection
-//! decides. Exactly one probe is under way while a node is not [`Health::Up`].
+//! huge session would take a node from everybody (R23). One probe on a fresh connection decides: after a timeout the node is used
+//! until then, after a cut it is not. Exactly one probe is under way while a node is not [`Health::Up`].
 
 use std::time::Duration;
 
@@ -19,7 +19,10 @@ pub enum Health {
     Up,
     /// A request got no answer in time; it is still used.
     Doubtful,
-    /// It is not used, so that no request waits for it.
+    /// A request was cut off. It is not used, and whether it is down is about to be known: two connections to two nodes that are cut at
+    /// one time must not leave a sidecar with the third node's old copies.
+    Cut,
+    /// A probe has failed: it is not used, so that no request waits for it.
     Down {
         /// Until the next probe.
         pause: Duration,
@@ -42,25 +45,28 @@ pub enum Event {
 impl Health {
     /// The next state. With a time: send a probe after it, and tell how it ended.
     pub fn on(self, event: Event) -> (Self, Option<Duration>) {
-        use Event::{Cut, ProbeAnswered, ProbeFailed, TimedOut};
-        use Health::{Doubtful, Down, Up};
+        use Event::{ProbeAnswered, ProbeFailed, TimedOut};
+        use Health::{Cut, Doubtful, Down, Up};
         match (self, event) {
             (Up, TimedOut) => (Doubtful, Some(Duration::ZERO)),
-            (Up, Cut) | (Doubtful, ProbeFailed) => (Down { pause: PROBE_FIRST }, Some(PROBE_FIRST)),
+            (Up, Event::Cut) => (Cut, Some(Duration::ZERO)),
             // Its probe is under way already.
-            (Doubtful, Cut) => (Down { pause: PROBE_FIRST }, None),
+            (Doubtful, Event::Cut) => (Cut, None),
+            (Doubtful | Cut, ProbeFailed) => (Down { pause: PROBE_FIRST }, Some(PROBE_FIRST)),
             (Down { pause }, ProbeFailed) => {
                 let pause = (pause * 2).min(PROBE_LAST);
                 (Down { pause }, Some(pause))
             }
             (_, ProbeAnswered) => (Up, None),
-            (same @ (Doubtful | Down { .. }), Cut | TimedOut) | (same @ Up, ProbeFailed) => (same, None),
+            (same @ Doubtful, TimedOut)
+            | (same @ (Cut | Down { .. }), Event::Cut | TimedOut)
+            | (same @ Up, ProbeFailed) => (same, None),
         }
     }
 
     /// Whether requests are sent to it.
     pub fn is_used(self) -> bool {
-        !matches!(self, Self::Down { .. })
+        matches!(self, Self::Up | Self::Doubtful)
     }
 }
 
@@ -71,8 +77,14 @@ mod tests {
 
     #[test]
     fn r23_a_refused_connection_takes_a_node_down_at_once_and_a_timeout_only_after_a_probe() {
-        let (down, probe) = Health::Up.on(Event::Cut);
-        assert!(!down.is_used() && probe == Some(PROBE_FIRST));
+        let (cut, probe) = Health::Up.on(Event::Cut);
+        assert!(!cut.is_used() && probe == Some(Duration::ZERO));
+        assert_eq!(cut.on(Event::ProbeFailed), (Health::Down { pause: PROBE_FIRST }, Some(PROBE_FIRST)));
+        assert_eq!(
+            cut.on(Event::ProbeAnswered),
+            (Health::Up, None),
+            "one connection was cut, the node is there"
+        );
         let (doubtful, probe) = Health::Up.on(Event::TimedOut);
         assert!(doubtful.is_used() && probe == Some(Duration::ZERO));
         assert_eq!(doubtful.on(Event::ProbeAnswered), (Health::Up, None));

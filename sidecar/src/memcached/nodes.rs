@@ -4,7 +4,7 @@
 //! those that it has have moved or expired (R25).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -63,7 +63,7 @@ struct List {
 struct Entry {
     name: NodeName,
     node: ArcSwap<Arc<dyn Node>>,
-    health: Mutex<Health>,
+    health: watch::Sender<Health>,
     /// Who answered last.
     life: Mutex<Option<Incarnation>>,
 }
@@ -73,7 +73,7 @@ impl Entry {
         Arc::new(Self {
             name,
             node: ArcSwap::from_pointee(node),
-            health: Mutex::default(),
+            health: watch::Sender::default(),
             life: Mutex::default(),
         })
     }
@@ -88,8 +88,8 @@ impl Entry {
         Arc::clone(&self.node.load())
     }
 
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    fn health(&self) -> Health {
+        *self.health.borrow()
     }
 }
 
@@ -298,6 +298,16 @@ impl Nodes {
         self.entry(index).node().tells_ttl()
     }
 
+    /// Waits until it is known of every node whether it is down: what a node has that was only cut off for a moment may be newer than
+    /// what the others have. As long as a probe takes; immediate while no connection was cut just now.
+    pub async fn settled(&self) {
+        for entry in &self.list().entries {
+            if entry.health() == Health::Cut {
+                let _ = entry.health.subscribe().wait_for(|health| *health != Health::Cut).await;
+            }
+        }
+    }
+
     /// The longest life that an item may have, as far as is known.
     pub fn longest_life(&self) -> Ttl {
         Ttl(u32::try_from(self.0.longest_life.load(Ordering::Relaxed)).unwrap_or(0))
@@ -376,11 +386,12 @@ impl Nodes {
     fn tell(&self, index: NodeIndex, event: Event) {
         let (before, (after, probe)) = {
             let entry = self.entry(index);
-            let mut health = entry.health();
-            let before = *health;
-            let next = before.on(event);
-            *health = next.0;
-            (before, next)
+            let mut told = (Health::Up, (Health::Up, None));
+            entry.health.send_modify(|health| {
+                told = (*health, health.on(event));
+                *health = told.1.0;
+            });
+            told
         };
         match (before.is_used(), after.is_used()) {
             (true, false) => {
