@@ -36,6 +36,7 @@ pub struct Agreement {
     pub revision: u64,
     nodes: Vec<String>,
     retired: BTreeSet<String>,
+    copies: usize,
     /// Fingerprints: they say which key it is and nothing about it.
     keys: Vec<String>,
     index_key: String,
@@ -56,6 +57,7 @@ impl Agreement {
             revision: 1,
             nodes: names(&config.nodes),
             retired: names(&config.retired_nodes).into_iter().collect(),
+            copies: config.settings.copies,
             keys: config.keys.iter().map(|key| shown_fingerprint(&key.0)).collect(),
             index_key: config.index_key.as_ref().map_or("none".into(), |key| shown_fingerprint(&key.0)),
         }
@@ -72,10 +74,11 @@ impl Agreement {
     fn render(&self) -> String {
         let retired: Vec<_> = self.retired.iter().map(String::as_str).collect();
         format!(
-            "{VERSION}\nrevision {}\nnodes {}\nretired {}\nkeys {}\nindex_key {}\n",
+            "{VERSION}\nrevision {}\nnodes {}\nretired {}\ncopies {}\nkeys {}\nindex_key {}\n",
             self.revision,
             self.nodes.join(" "),
             retired.join(" "),
+            self.copies,
             self.keys.join(" "),
             self.index_key
         )
@@ -93,6 +96,7 @@ impl Agreement {
             revision: line("revision")?.parse().ok()?,
             nodes: words(line("nodes")?),
             retired: words(line("retired")?).into_iter().collect(),
+            copies: line("copies")?.parse().ok()?,
             keys: words(line("keys")?),
             index_key: line("index_key")?.to_owned(),
         })
@@ -115,6 +119,9 @@ impl Agreement {
         };
         if self.nodes != theirs.nodes {
             return both("memcached.nodes", &self.nodes, &theirs.nodes);
+        }
+        if self.copies != theirs.copies {
+            return Some(format!("memcached.copies: here {}, the others {}", self.copies, theirs.copies));
         }
         let opens = |keys: &[String], first: Option<&String>| first.is_none_or(|first| keys.contains(first));
         let neither_or_both = self.keys.is_empty() == theirs.keys.is_empty();
@@ -271,6 +278,7 @@ mod tests {
         Agreement {
             revision: 3,
             nodes: own(nodes),
+            copies: 2,
             keys: own(keys),
             index_key: "11".into(),
             ..Agreement::default()
@@ -288,6 +296,7 @@ mod tests {
         for (other, shown) in [
             (agreement(&["n2", "n1"], &["a", "b"]), "here [n1 n2], the others [n2 n1]"),
             (agreement(&["n1"], &["a", "b"]), "the others [n1]"),
+            (Agreement { copies: 1, ..ours.clone() }, "copies: here 2, the others 1"),
             (agreement(&["n1", "n2"], &["c", "a"]), "[c a]"),
             (agreement(&["n1", "n2"], &["b"]), "[b]"),
             (agreement(&["n1", "n2"], &[]), "[]"),
@@ -312,9 +321,9 @@ mod tests {
         fn what_is_said_is_heard(
             revision: u64, nodes in proptest::collection::vec("[a-z0-9_]{1,8}", 0..4),
             retired in proptest::collection::btree_set("[a-z0-9_]{1,8}", 0..4),
-            keys in proptest::collection::vec("[0-9a-f]{8}", 0..3), index_key in "[0-9a-f]{8}"
+            copies in 1..3usize, keys in proptest::collection::vec("[0-9a-f]{8}", 0..3), index_key in "[0-9a-f]{8}"
         ) {
-            let said = Agreement { revision, nodes, retired, keys, index_key };
+            let said = Agreement { revision, nodes, retired, copies, keys, index_key };
             prop_assert_eq!(Agreement::parse(said.render().as_bytes()), Some(said));
         }
 

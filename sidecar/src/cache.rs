@@ -37,6 +37,8 @@ pub struct There {
 pub struct Version {
     /// The record's counter.
     pub counter: u64,
+    /// Who wrote it.
+    pub writer: u64,
     /// The node where the session's requests are locked.
     pub primary: Place,
     /// The second copy; `None`: not known.

@@ -63,7 +63,7 @@ metrics! {
     unknown_ids,
     /// Requests that were refused because their client presented too many unknown ids.
     unknown_ids_refused,
-    /// Requests that had to wait for a lock that another sidecar held.
+    /// Requests that had to wait for their session: for its lock, or for their turn in this sidecar.
     lock_waits,
     /// Requests that gave up waiting for a lock or a turn.
     lock_timeouts,

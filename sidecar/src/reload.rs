@@ -13,7 +13,7 @@ use crate::agreement::{Agreement, KNOWN_AFTER};
 use crate::config::{Config, NodeConfig, Secret};
 use crate::exchange::Core;
 use crate::memcached::nodes::Named;
-use crate::record::Keys;
+use crate::record::{Keys, shown_fingerprint};
 use crate::run::{connect, keys};
 
 /// Reloads `path` at every SIGHUP, for ever.
@@ -54,6 +54,15 @@ fn changeable(old: &Config, new: Config) -> Result<Config, String> {
                 node.name, before.address, node.address
             ));
         }
+    }
+    if let Some(sealing) = old.keys.first()
+        && !new.keys.iter().any(|key| key.0 == sealing.0)
+    {
+        return Err(format!(
+            "record.keys: the key that has sealed until now ({}) is gone, and every session with it; leave it in the list, behind the new \
+             one, until the sessions have expired",
+            shown_fingerprint(&sealing.0)
+        ));
     }
     Ok(new)
 }

@@ -41,6 +41,11 @@ const TOMCAT_POOL: usize = 200;
 /// As often as one request may be sent, see `proxy::TRIES`.
 const MAX_RETRIES: usize = 3;
 
+/// How much larger than `max_session_size` a session may be that is read, and how large any may be, in bytes: one that was stored before the
+/// limit was lowered is no miss.
+const READ_TIMES: usize = 4;
+const READ_AT_LEAST: usize = 64 << 20;
+
 /// Why the sidecar can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -178,7 +183,7 @@ pub(crate) fn connect(node: &NodeConfig, timeout: Duration) -> Arc<dyn Node> {
 /// What seals and opens records.
 pub(crate) fn keys(secrets: &[Secret], settings: &Settings) -> Keys {
     let secrets: Vec<_> = secrets.iter().map(|key| key.0).collect();
-    Keys::new(&secrets, settings.max_session_size.saturating_add(64 * 1024))
+    Keys::new(&secrets, settings.max_session_size.saturating_mul(READ_TIMES).max(READ_AT_LEAST))
 }
 
 /// Refuses to start when the other sidecars have another configuration (R25). Nodes that cannot be asked are not waited for twice.

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::access::Access;
-use super::copies::{Has, newest};
+use super::copies::{Has, have_diverged, newest};
 use super::load::Refusal;
 use super::{Core, aside, unix_time};
 use crate::cache::{Place, Session, There, Version};
@@ -19,7 +19,7 @@ use crate::lock::Lock;
 use crate::lock::backoff::Backoff;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
-use crate::record::{Ended, Manifest, Payload, RecordKey, Stored};
+use crate::record::{Ended, Manifest, Payload, RecordKey, Stored, flags};
 use crate::turn::Turn;
 
 /// How long a tombstone that says "id changed" keeps other requests of the old id from setting a cookie:
@@ -150,7 +150,15 @@ impl Core {
     }
 
     async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
-        match timeout(self.settings().lock_timeout, self.turns.take(key)).await {
+        let mut turn = std::pin::pin!(self.turns.take(key));
+        let result = match turn.as_mut().now_or_never() {
+            Some(result) => Ok(result),
+            None => {
+                self.metrics.lock_waits.add();
+                timeout(self.settings().lock_timeout, turn).await
+            }
+        };
+        match result {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(Refusal::Busy),
             Err(_) => {
@@ -181,8 +189,8 @@ impl Core {
         let opened = aside(value.len(), move || keys.open(&identity, &value)).await;
         let bytes = opened.ok_or("it could not be opened")?.map_err(|error| error.to_string())?;
         let payload = Payload::decode(bytes).map_err(|error| error.to_string())?;
-        if payload.counter as u32 != item.flags {
-            return Err("its counter is not the one in its client flags".into());
+        if flags::of(payload.counter, payload.writer) != item.flags {
+            return Err("its counter and its writer are not those in its client flags".into());
         }
         Ok(payload)
     }
@@ -286,6 +294,12 @@ impl Search {
                 return Err(Refusal::Store);
             }
         }
+        if have_diverged(&seen.iter().map(Seen::has).collect::<Vec<_>>()) {
+            self.core.metrics.diverged.add();
+            log::warn!(
+                "The copies of a session differ: sidecars have seen different memcached nodes. One of them counts from now on"
+            );
+        }
         loop {
             let all: Vec<Has> = seen.iter().map(Seen::has).collect();
             let home = &seen[0];
@@ -388,9 +402,14 @@ impl Search {
                 Err(Step::Ended { how: ended, young: age < ID_CHANGE_IS_YOUNG })
             }
             Stored::Session { cookie_attributes, file } => {
-                let file = SessionFile::parse(file).map_err(|error| unreadable(error.to_string()))?;
-                let version = Version { counter: payload.counter, primary, backup: None };
                 let named = core.nodes.find(&payload.primary);
+                // From a time with two copies: nobody has kept it up since.
+                if core.settings().copies == 1 && named != Some(node) && !core.nodes.is_retired(node) {
+                    return Err(Step::Unreadable);
+                }
+                let file = SessionFile::parse(file).map_err(|error| unreadable(error.to_string()))?;
+                let version =
+                    Version { counter: payload.counter, writer: payload.writer, primary, backup: None };
                 let displaced = node != primary.node
                     || named != Some(primary.node)
                     || core.nodes.is_retired(primary.node);
@@ -470,7 +489,8 @@ impl From<NodeError> for LockError {
 
 /// The local copy counts only if incarnation, cas and counter agree (R7).
 fn is_current(session: &Session, read: &Read) -> bool {
-    session.version.primary.there == Some(read.there()) && session.version.counter as u32 == read.item.flags
+    let Version { counter, writer, primary, .. } = session.version;
+    primary.there == Some(read.there()) && flags::of(counter, writer) == read.item.flags
 }
 
 #[cfg(test)]
@@ -486,7 +506,7 @@ mod tests {
         let file = crate::file::session_file::tests::sample("A", 1800, b"");
         let session = Session {
             file: SessionFile::parse(file).unwrap(),
-            version: Version { counter: 3, primary, backup: None },
+            version: Version { counter: 3, writer: 7, primary, backup: None },
             named: 0,
             ttl: Ttl(1805),
             cookie_attributes: Bytes::new(),
@@ -494,7 +514,7 @@ mod tests {
             chunks: None,
             renewed: None,
         };
-        let item = Item { value: None, flags: 3, cas: 5, ttl: 100 };
+        let item = Item { value: None, flags: flags::of(3, 7), cas: 5, ttl: 100 };
         let read = Read { item, incarnation: life, manifest: None };
         assert!(is_current(&session, &read));
         let with = |change: fn(&mut Read)| {
@@ -504,6 +524,6 @@ mod tests {
         };
         assert!(!is_current(&session, &with(|read| read.incarnation.started += 1)));
         assert!(!is_current(&session, &with(|read| read.item.cas = 6)));
-        assert!(!is_current(&session, &with(|read| read.item.flags = 4)));
+        assert!(!is_current(&session, &with(|read| read.item.flags = flags::of(4, 7))));
     }
 }

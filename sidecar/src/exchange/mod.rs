@@ -181,6 +181,8 @@ pub struct Exchange {
     pub host: String,
     /// Turns true when Tomcat has saved the session that the response announces: from then on only memcached is waited for.
     pub new_saved: Arc<AtomicBool>,
+    /// The lock of the session that the response announces, once it is taken.
+    new_lock: Option<Lock>,
     began: Instant,
     _working: Option<Working>,
 }
@@ -244,6 +246,7 @@ impl Exchange {
             in_cookie: false,
             host,
             new_saved: Arc::default(),
+            new_lock: None,
             began: Instant::now(),
             _working: working,
         }

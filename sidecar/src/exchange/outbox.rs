@@ -10,7 +10,7 @@ use satchel_common::server::{InFlight, Working};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Core;
-use super::copies::{Has, is_newer, newest};
+use super::copies::{Has, newest};
 use super::look_up::Read;
 use super::store::{StoreError, Target};
 use super::write::{Record, Written};
@@ -18,7 +18,7 @@ use crate::cache::{Place, Version};
 use crate::id::SessionId;
 use crate::memcached::NodeError;
 use crate::memcached::nodes::NodeIndex;
-use crate::record::{RecordKey, Stored, Ttl};
+use crate::record::{RecordKey, Stored, Ttl, flags};
 
 /// How often it is tried.
 const STEP: Duration = Duration::from_millis(250);
@@ -228,7 +228,9 @@ impl Core {
             found.push((node, read));
         }
         match newest(&has).map(|at| (at, has[at])) {
-            Some((at, Has::Record(counter))) if is_newer(counter, entry.base as u32) => {
+            Some((at, Has::Record(found_there)))
+                if !flags::is_newer(flags::of(entry.base.wrapping_add(1), 0), found_there) =>
+            {
                 return match self.is_there(key, entry, found[at].0).await {
                     Ok(true) => Delivery::Done,
                     Ok(false) => Delivery::Lost("it was changed or removed elsewhere meanwhile"),
@@ -242,15 +244,30 @@ impl Core {
             }
             _ => {}
         }
-        let there = found.first().and_then(|(_, read)| read.as_ref().map(Read::there));
         let target = Target { key, context: &entry.context, id: &entry.id };
+        let Ok(before) = self.there(&target, home).await else { return Delivery::Later };
+        if before.as_ref().is_some_and(|before| before.counter > entry.base) {
+            return Delivery::Later;
+        }
+        let there = match &before {
+            Some(before) => Some(before.there),
+            None => found.first().and_then(|(_, read)| read.as_ref().map(Read::there)),
+        };
+        // It is put back when memcached refuses this one and drops it (R19).
+        let before = before.filter(|before| before.counter == entry.base);
         let record = Record {
             target: &target,
-            base: Version { counter: entry.base, primary: Place { node: home, there }, backup: None },
+            base: Version {
+                counter: entry.base,
+                writer: before.as_ref().map_or(0, |before| before.writer),
+                primary: Place { node: home, there },
+                backup: None,
+            },
             ttl: entry.ttl,
             stored: entry.stored.clone(),
-            loaded: None,
-            chunks: None,
+            insists: false,
+            chunks: before.as_ref().and_then(|before| before.chunks.clone()),
+            loaded: before.map(|before| before.loaded),
         };
         self.cache.remove(key).await;
         match self.write(record).await {

@@ -70,8 +70,8 @@ pub async fn settle(
     let mut new = New::None;
     if let Some(announced) = &announced {
         exchange.learn(true);
-        let (file, lock) = exchange.await_new(announced, &mut progress).await;
-        new_lock = lock;
+        let file = exchange.await_new(announced, &mut progress).await;
+        new_lock = exchange.new_lock.take();
         exchange.new_saved.store(file.is_ok(), Ordering::Relaxed);
         let goes_on = exchange.core.settings().on_store_failure == OnStoreFailure::Proceed;
         let keep = goes_on || release.is_closed();
@@ -228,14 +228,15 @@ impl Exchange {
                 if !held.session.file.is_new() {
                     self.learn(changed);
                 }
-                if !changed
-                    && !held.session.displaced
-                    && core.nodes.tells_ttl(held.session.version.primary.node)
-                {
+                if !changed && !held.session.displaced {
                     return Ok(Concluded::Unchanged);
                 }
                 held.let_record_be();
-                core.store(&target, &held.session, file).await.map(Concluded::Stored).map_err(Failure::Store)
+                match core.store(&target, &held.session, file).await {
+                    // Its copies were to be put where they belong; somebody else has done that.
+                    Err(StoreError::Conflict) if !changed => Ok(Concluded::Nothing),
+                    result => result.map(Concluded::Stored).map_err(Failure::Store),
+                }
             }
             // The session that was to take its place is not stored: this one stays (R21).
             Verdict::Ended if new == New::Failed => Ok(Concluded::Nothing),
@@ -276,7 +277,8 @@ impl Exchange {
         if changed {
             self.core.metrics.changes_dropped.add();
         }
-        if verdict == Verdict::NotLoaded { Concluded::Nothing } else { Concluded::Unchanged }
+        // A copy that has ended was too old to be used, or is to be dropped like a change: neither is a use.
+        if verdict == Verdict::Saved { Concluded::Unchanged } else { Concluded::Nothing }
     }
 
     /// Remembers what the request has done, for the next one like it.
@@ -303,13 +305,12 @@ impl Exchange {
     /// Waits for the file of a session that the response announces. While it is not there, the new session
     /// is locked: the client may use its id before the file comes (R14).
     async fn await_new(
-        &self,
+        &mut self,
         announced: &Announced,
         progress: &mut channel::Receiver<Progress>,
-    ) -> (Result<SessionFile, Failure>, Option<Lock>) {
+    ) -> Result<SessionFile, Failure> {
         let id = announced.id.as_str();
         let _claim = self.directory().claim(id);
-        let mut lock = None;
         let mut pause = LOOK_FIRST;
         let mut last_look = false;
         loop {
@@ -318,21 +319,19 @@ impl Exchange {
             match if ours { self.directory().take(id) } else { Ok(None) } {
                 Ok(Some(bytes)) => {
                     self.directory().remove(id);
-                    return (self.understood(bytes, id), lock);
+                    return self.understood(bytes, id);
                 }
-                Err(error) => return (Err(Failure::File(error)), lock),
+                Err(error) => return Err(Failure::File(error)),
                 Ok(None) if last_look => {
                     if self.told.is_none() {
                         let time = self.core.settings().limits.max_request_time;
                         self.core.late.remember(self.context, announced, time);
                     }
-                    return (Err(Failure::NeverCame), lock);
+                    return Err(Failure::NeverCame);
                 }
                 Ok(None) => {}
             }
-            if lock.is_none() {
-                lock = self.lock_new(announced).await;
-            }
+            self.lock_new(announced).await;
             let now = *progress.borrow_and_update();
             let asked_for = now.ended.or(now.header.filter(|_| now.small));
             let ended = asked_for.map(|at| self.age().saturating_sub(at));
@@ -360,7 +359,14 @@ impl Exchange {
         }
     }
 
-    async fn lock_new(&self, announced: &Announced) -> Option<Lock> {
+    /// Locks the session that the response announces, unless that is done: whoever is told of its id waits until it is stored.
+    pub async fn lock_new(&mut self, announced: &Announced) {
+        if self.new_lock.is_none() {
+            self.new_lock = self.new_lock_of(announced).await;
+        }
+    }
+
+    async fn new_lock_of(&self, announced: &Announced) -> Option<Lock> {
         if self.core.settings().locking.last_writer_wins() {
             return None;
         }

@@ -15,7 +15,7 @@ use crate::id::SessionId;
 use crate::lock::Lock;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Command, NodeError, Reply};
-use crate::record::{Ended, RecordKey, Stored, Ttl};
+use crate::record::{Ended, Manifest, RecordKey, Stored, Ttl, flags};
 
 /// Why a session was not stored. The state before it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,10 @@ pub struct Target<'a> {
 pub(super) struct Found {
     pub(super) ended: bool,
     pub(super) counter: u64,
+    pub(super) writer: u64,
+    /// What it was stored with, and its chunks: to put it back.
+    pub(super) loaded: (Stored, Ttl),
+    pub(super) chunks: Option<Manifest>,
     pub(super) there: There,
 }
 
@@ -71,8 +75,11 @@ impl Core {
         file: SessionFile,
     ) -> Result<NodeIndex, StoreError> {
         let ttl = Ttl::of(file.max_inactive_interval());
-        let written =
-            self.write_or_keep(over(target, old, ttl, session(&old.cookie_attributes, &file))).await?;
+        // What a request has not changed is no reason to undo what others have.
+        let insists = self.settings().locking.last_writer_wins() && !file.same_session(&old.file);
+        let written = self
+            .write_or_keep(over(target, old, ttl, session(&old.cookie_attributes, &file), insists))
+            .await?;
         let node = written.version.primary.node;
         self.remember(target, file, written, ttl, old.cookie_attributes.clone()).await;
         self.metrics.sessions_stored.add();
@@ -85,7 +92,8 @@ impl Core {
     /// As [`StoreError`].
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
-        self.write_or_keep(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended))).await?;
+        let insists = self.settings().locking.last_writer_wins();
+        self.write_or_keep(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended), insists)).await?;
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),
@@ -113,11 +121,15 @@ impl Core {
             None => return Err(NodeError::Down.into()),
         };
         let nothing = |node| Place { node, there: None };
-        let mut base =
-            Version { counter: 0, primary: nothing(node), backup: self.backup_of(node).map(nothing) };
+        let mut base = Version {
+            counter: 0,
+            writer: 0,
+            primary: nothing(node),
+            backup: self.backup_of(node).map(nothing),
+        };
         let record = |base| {
             let stored = session(&cookie_attributes, &file);
-            Record { target, base, ttl, stored, loaded: None, chunks: None }
+            Record { target, base, ttl, stored, insists: false, loaded: None, chunks: None }
         };
         let mut result = self.write_new(record(base), keep).await;
         // A tombstone of the same id (`sessionCookiePath="/"` uses ids again): counters go on over it.
@@ -125,6 +137,7 @@ impl Core {
             && let Some(found) = self.there(target, node).await?.filter(|found| found.ended)
         {
             base.counter = found.counter;
+            base.writer = found.writer;
             base.primary.there = Some(found.there);
             base.backup = None;
             result = self.write_new(record(base), keep).await;
@@ -214,8 +227,12 @@ impl Core {
             Some(chunks) => self.touch_chunks(node, chunks, old.ttl).await.ok()?,
             None => true,
         };
-        if whole && there.is_some_and(|item| item.flags == old.version.counter as u32) {
-            return Some(place);
+        let ours = flags::of(old.version.counter, old.version.writer);
+        match there.map(|item| item.flags) {
+            Some(theirs) if theirs == ours && whole => return Some(place),
+            // Somebody is storing a newer one: it must not be replaced by what was loaded before.
+            Some(theirs) if flags::is_newer(theirs, ours) => return None,
+            _ => {}
         }
         self.copy(target.key, old.version.primary.node, place).await.ok()
     }
@@ -252,7 +269,10 @@ impl Core {
         Ok(self.unseal(&identity, &read.item).await.ok().map(|payload| Found {
             ended: matches!(payload.stored, Stored::Ended(_)),
             counter: payload.counter,
+            writer: payload.writer,
             there: read.there(),
+            loaded: (payload.stored, payload.ttl),
+            chunks: read.manifest,
         }))
     }
 }
@@ -262,7 +282,7 @@ fn session(cookie_attributes: &Bytes, file: &SessionFile) -> Stored {
 }
 
 /// A record over the version that was loaded.
-fn over<'a>(target: &'a Target<'a>, old: &Session, ttl: Ttl, stored: Stored) -> Record<'a> {
+fn over<'a>(target: &'a Target<'a>, old: &Session, ttl: Ttl, stored: Stored, insists: bool) -> Record<'a> {
     let loaded = Some((session(&old.cookie_attributes, &old.file), old.ttl));
-    Record { target, base: old.version, ttl, stored, loaded, chunks: old.chunks.clone() }
+    Record { target, base: old.version, ttl, stored, insists, loaded, chunks: old.chunks.clone() }
 }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::copies::is_newer;
 use super::fence::{self, Next};
 use super::look_up::Read;
 use super::outbox::Entry;
@@ -15,7 +14,7 @@ use crate::cache::{Place, There, Version};
 use crate::memcached::node::TTL_UNKNOWN;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Mode, NodeError, Reply};
-use crate::record::{Manifest, Payload, RecordKey, Stored, Ttl};
+use crate::record::{Manifest, Payload, RecordKey, Stored, Ttl, flags};
 
 /// Beyond it the second copy is written only after the first node has taken it: one that has no room for it drops what it has, and
 /// not both are to do that at once (R19). In bytes.
@@ -28,6 +27,8 @@ pub(super) struct Record<'a> {
     pub(super) base: Version,
     pub(super) ttl: Ttl,
     pub(super) stored: Stored,
+    /// Whether it may replace what others have stored meanwhile: a change may under locking "none", and nothing else ever.
+    pub(super) insists: bool,
     /// What was loaded, as it was stored: to be put back when memcached drops it.
     pub(super) loaded: Option<(Stored, Ttl)>,
     /// Its chunks.
@@ -49,10 +50,15 @@ struct Sealed {
     /// The whole, if that is in chunks.
     chunks: Option<(Manifest, Bytes)>,
     counter: u64,
+    writer: u64,
     ttl: Ttl,
 }
 
 impl Sealed {
+    fn version(&self, primary: Place, backup: Option<Place>) -> Version {
+        Version { counter: self.counter, writer: self.writer, primary, backup }
+    }
+
     fn is_large(&self) -> bool {
         self.chunks.is_some() || self.value.len() > LARGE
     }
@@ -99,7 +105,9 @@ impl Core {
         let mut base = record.base;
         loop {
             let counter = base.counter.wrapping_add(1);
-            let sealed = self.seal(record.target, counter, home, record.ttl, record.stored.clone()).await?;
+            let writer = rand::rng().random();
+            let stored = record.stored.clone();
+            let sealed = self.seal(record.target, counter, writer, home, record.ttl, stored).await?;
             let first = self.put(record.target, base.primary, &sealed);
             let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
             let (first, second) = if sealed.is_large() {
@@ -109,18 +117,18 @@ impl Core {
             } else {
                 tokio::join!(first, second)
             };
-            let next = fence::after(first.as_ref().map(reply), self.settings().locking.last_writer_wins());
+            let next = fence::after(first.as_ref().map(reply), record.insists);
             match (next, first) {
                 (Next::Stored(cas), Ok(answers)) => {
                     let there = There { incarnation: answers.incarnation, cas };
                     let first = Place { node: primary.node, there: Some(there) };
                     if home != primary.node {
-                        self.still_first(record.target, first, &second, &sealed).await?;
-                        let version = self.moved_home(home, first, second, sealed.counter);
+                        self.still_first(&record, first, &second, &sealed).await?;
+                        let version = self.moved_home(home, first, second, &sealed);
                         return Ok(Written { version, named: home, chunks: sealed.manifest() });
                     }
-                    let backup = self.second_copy(record.target, first, second, &sealed).await?;
-                    let version = Version { counter: sealed.counter, primary: first, backup };
+                    let backup = self.second_copy(&record, first, second, &sealed).await?;
+                    let version = sealed.version(first, backup);
                     return Ok(Written { version, named: home, chunks: sealed.manifest() });
                 }
                 (Next::Overwrite, _) => {
@@ -134,6 +142,7 @@ impl Core {
                     };
                     self.metrics.overwritten.add();
                     base.counter = found.counter;
+                    base.writer = found.writer;
                     base.primary.there = Some(found.there);
                     base.backup = None;
                 }
@@ -176,11 +185,11 @@ impl Core {
     }
 
     /// The session has left a retired node, whose copy says where it is now. If it has not arrived there, that copy is found.
-    fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, counter: u64) -> Version {
+    fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, sealed: &Sealed) -> Version {
         self.metrics.moved.add();
         match arrived {
-            Second::Stored(primary) => Version { counter, primary, backup: None },
-            _ => Version { counter, primary: Place { node: home, there: None }, backup: Some(left) },
+            Second::Stored(primary) => sealed.version(primary, None),
+            _ => sealed.version(Place { node: home, there: None }, Some(left)),
         }
     }
 
@@ -202,15 +211,15 @@ impl Core {
         }
         self.metrics.moved.add();
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
-        let backup = self.second_copy(record.target, primary, third, sealed).await?;
-        let version = Version { counter: sealed.counter, primary, backup };
+        let backup = self.second_copy(record, primary, third, sealed).await?;
+        let version = sealed.version(primary, backup);
         Ok(Written { version, named, chunks: sealed.manifest() })
     }
 
     /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
     async fn second_copy(
         &self,
-        target: &Target<'_>,
+        record: &Record<'_>,
         primary: Place,
         mut second: Second,
         sealed: &Sealed,
@@ -221,7 +230,7 @@ impl Core {
                 Second::Stored(place) => return Ok(Some(place)),
                 Second::Failed(node) => {
                     failed.push(node);
-                    second = self.write_second(target, primary.node, None, sealed, &failed).await;
+                    second = self.write_second(record.target, primary.node, None, sealed, &failed).await;
                 }
                 Second::None => {
                     if self.settings().copies > 1 {
@@ -230,7 +239,7 @@ impl Core {
                     return Ok(None);
                 }
                 Second::Newer(_) => {
-                    self.still_first(target, primary, &second, sealed).await?;
+                    self.still_first(record, primary, &second, sealed).await?;
                     return Ok(None);
                 }
             }
@@ -239,17 +248,23 @@ impl Core {
 
     /// The second node had a version that is as new as the one that `first` has just got, or newer. If `first` has ours no more, that one
     /// was made from it. Otherwise somebody locks the session elsewhere, since he cannot reach the node: his version stays, since
-    /// he may not see ours.
+    /// he may not see ours. Without locks the last writer wins: the last on the first node.
     async fn still_first(
         &self,
-        target: &Target<'_>,
+        record: &Record<'_>,
         first: Place,
         second: &Second,
         sealed: &Sealed,
     ) -> Result<(), StoreError> {
         let Second::Newer(node) = second else { return Ok(()) };
-        if self.copy(target.key, *node, first).await.is_err() {
+        // Without locks the last writer wins: the last on the first node.
+        if record.insists {
             return Ok(());
+        }
+        match self.copy(record.target.key, *node, first).await {
+            Err(StoreError::Conflict) => return Ok(()),
+            Err(unknown) => return Err(unknown),
+            Ok(_) => {}
         }
         self.metrics.diverged.add();
         if let Some(manifest) = sealed.manifest() {
@@ -282,8 +297,13 @@ impl Core {
             let at = match place {
                 Some(place) => place,
                 None => match self.peek(node, target.key).await {
-                    Ok(Some(read)) if !is_newer(sealed.counter as u32, read.item.flags) => {
-                        return Second::Newer(node);
+                    Ok(Some(read)) if !flags::is_newer(flags::of(sealed.counter, 0), read.item.flags) => {
+                        // A reader beside us may have copied it from the first node.
+                        return match self.holds(node, target.key, sealed).await {
+                            Ok(Some(place)) => Second::Stored(place),
+                            Ok(None) => Second::Newer(node),
+                            Err(_) => Second::Failed(node),
+                        };
                     }
                     Ok(read) => Place { node, there: read.as_ref().map(Read::there) },
                     Err(_) => return Second::Failed(node),
@@ -302,6 +322,22 @@ impl Core {
                 Err(_) => return Second::Failed(node),
             }
         }
+    }
+
+    /// Where this very record is on a node; `None`: something else is there.
+    async fn holds(
+        &self,
+        node: NodeIndex,
+        key: &RecordKey,
+        sealed: &Sealed,
+    ) -> Result<Option<Place>, NodeError> {
+        let answers = self.nodes.run(node, &[Command::Get { key: key.record(), value: true }]).await?;
+        Ok(match reply(&answers) {
+            Reply::Hit(item) if item.value.as_ref() == Some(&sealed.value) => {
+                Some(Place { node, there: Some(There { incarnation: answers.incarnation, cas: item.cas }) })
+            }
+            _ => None,
+        })
     }
 
     /// The second copy was written and the first could not be, because the session had changed there: the second is made to
@@ -363,7 +399,7 @@ impl Core {
         let Some((loaded, ttl)) = record.loaded.clone() else { return };
         let again = loaded.clone();
         let primary = base.primary.node;
-        let result = match self.seal_again(record, base.counter, primary, ttl, loaded).await {
+        let result = match self.seal_again(record, base, ttl, loaded).await {
             Ok(sealed) => {
                 let nothing = Place { node: primary, there: None };
                 if let Second::Stored(place) = second {
@@ -420,7 +456,7 @@ impl Core {
         let set = Command::Set {
             key: target.key.record(),
             value: sealed.value.clone(),
-            flags: sealed.counter as u32,
+            flags: flags::of(sealed.counter, sealed.writer),
             ttl: sealed.ttl.on_the_wire(unix_time()),
             mode: place.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
         };
@@ -448,39 +484,42 @@ impl Core {
         &self,
         target: &Target<'_>,
         counter: u64,
+        writer: u64,
         primary: NodeIndex,
         ttl: Ttl,
         stored: Stored,
     ) -> Result<Sealed, StoreError> {
         let name = self.nodes.name(primary);
-        let payload = Payload { counter, writer: rand::rng().random(), primary: name, ttl, stored };
+        let payload = Payload { counter, writer, primary: name, ttl, stored };
         let identity = self.farm.identity(target.context, target.id);
         let (keys, payload) = (self.keys(), payload.encode());
         let sealed = aside(payload.len(), move || keys.seal(&identity, payload)).await;
         let value: Bytes = sealed.and_then(Result::ok).ok_or(StoreError::Seal)?.into();
         let limit = self.value_max();
         if value.len() <= limit {
-            return Ok(Sealed { value, chunks: None, counter, ttl });
+            return Ok(Sealed { value, chunks: None, counter, writer, ttl });
         }
         let too_large =
             |_| StoreError::TooLarge { size: value.len(), limit: self.settings().max_session_size };
         let chunks = u16::try_from(value.len().div_ceil(limit)).map_err(too_large)?;
         let manifest = Manifest::new(u32::try_from(value.len()).map_err(too_large)?, chunks);
-        Ok(Sealed { value: manifest.encode().into(), chunks: Some((manifest, value)), counter, ttl })
+        Ok(Sealed { value: manifest.encode().into(), chunks: Some((manifest, value)), counter, writer, ttl })
     }
 
     /// What was loaded, sealed once more. Its chunks are still there.
     async fn seal_again(
         &self,
         record: &Record<'_>,
-        counter: u64,
-        primary: NodeIndex,
+        base: &Version,
         ttl: Ttl,
         loaded: Stored,
     ) -> Result<Sealed, StoreError> {
+        let Version { counter, writer, primary, .. } = *base;
         match &record.chunks {
-            Some(manifest) => Ok(Sealed { value: manifest.encode().into(), chunks: None, counter, ttl }),
-            None => self.seal(record.target, counter, primary, ttl, loaded).await,
+            Some(manifest) => {
+                Ok(Sealed { value: manifest.encode().into(), chunks: None, counter, writer, ttl })
+            }
+            None => self.seal(record.target, counter, writer, primary.node, ttl, loaded).await,
         }
     }
 }

@@ -83,7 +83,7 @@ pub struct Item {
     pub ttl: i64,
 }
 
-/// The node does not tell how long an item lives.
+/// It is not known how long the item lives: a text node has lost what was written down beside it.
 pub const TTL_UNKNOWN: i64 = -2;
 
 /// One life of a memcached process (R7): a cas of another life means nothing.
@@ -146,9 +146,4 @@ pub trait Node: Send + Sync {
 
     /// The largest item that the node takes, in bytes (`item_size_max`); zero while it is unknown.
     fn item_size_max(&self) -> usize;
-
-    /// Whether it tells how long an item lives.
-    fn tells_ttl(&self) -> bool {
-        true
-    }
 }

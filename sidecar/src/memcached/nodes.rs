@@ -124,9 +124,11 @@ impl Nodes {
                 list.entries.push(Entry::new(name, node));
             }
         }
-        self.0.away.grow(list.entries.len());
-        self.0.told.send_modify(|told| told.resize(list.entries.len(), 0));
+        let count = list.entries.len();
+        self.0.away.grow(count);
+        // First the list: whoever sees that somebody may be told asks it whether he is up.
         self.0.list.store(Arc::new(list));
+        self.0.told.send_modify(|told| told.resize(count, 0));
     }
 
     /// Only these get sessions from now on, in this order. Copies of a session may be where they do not belong then.
@@ -239,17 +241,22 @@ impl Nodes {
         loop {
             let (noticed, _) = *notices.borrow_and_update();
             if self.is_up(node) {
-                self.exchange_away_with(node, farm).await;
-                self.0.told.send_modify(|told| told[node] = noticed);
+                let done = self.exchange_away_with(node, farm).await;
+                self.0.told.send_modify(|told| {
+                    if let Some(told) = told.get_mut(node).filter(|_| done) {
+                        *told = noticed;
+                    }
+                });
             }
             let _ = timeout(AWAY_STEP, notices.changed()).await;
         }
     }
 
-    async fn exchange_away_with(&self, node: NodeIndex, farm: &Farm) {
+    /// `false`: the node could not be asked or told.
+    async fn exchange_away_with(&self, node: NodeIndex, farm: &Farm) -> bool {
         let keys: Vec<String> = self.list().entries.iter().map(|entry| farm.away(&entry.name)).collect();
         let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
-        let Ok(answers) = self.run(node, &batch).await else { return };
+        let Ok(answers) = self.run(node, &batch).await else { return false };
         let now = unix_time();
         let mut told = Vec::new();
         for (about, (key, reply)) in keys.iter().zip(&answers.replies).enumerate() {
@@ -265,9 +272,7 @@ impl Nodes {
                 told.push(Command::Set { key: key.clone(), value, flags: 0, ttl, mode: Mode::Set });
             }
         }
-        if !told.is_empty() {
-            let _ = self.run(node, &told).await;
-        }
+        told.is_empty() || self.run(node, &told).await.is_ok()
     }
 
     fn note_away(&self, node: NodeIndex) {
@@ -291,11 +296,6 @@ impl Nodes {
     /// The largest item that a node takes, in bytes; zero while unknown.
     pub fn item_size_max(&self, index: NodeIndex) -> usize {
         self.entry(index).node().item_size_max()
-    }
-
-    /// Whether a node tells how long an item lives. If it does not, a session's idle time is in its file only.
-    pub fn tells_ttl(&self, index: NodeIndex) -> bool {
-        self.entry(index).node().tells_ttl()
     }
 
     /// Waits until it is known of every node whether it is down: what a node has that was only cut off for a moment may be newer than

@@ -2,7 +2,7 @@
 //! cancelled request can never leave an answer for the next one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,11 +46,15 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<Connection> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.idle().pop()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle();
         if idle.len() < IDLE_MAX {
             idle.push(connection);
         }
@@ -71,7 +75,12 @@ impl Node for Pool {
             self.put_back(connection);
             Ok(Answers { replies, incarnation })
         };
-        timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout))
+        let result = timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout));
+        if matches!(result, Err(NodeError::Timeout | NodeError::Unreachable(_))) {
+            // The others lead to the same server, which may be gone without a word: nobody is to wait on them.
+            self.idle().clear();
+        }
+        result
     }
 
     async fn probe(&self) -> Result<(), NodeError> {

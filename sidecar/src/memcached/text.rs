@@ -4,8 +4,9 @@
 //! a pool's read timeout holds only when it stands in the URL and the pool is made by `with_pool_size`; `add` says the same whether
 //! it has stored or not, so it is looked at what is there; a connection that failed stays in the pool, so the whole pool goes.
 //!
-//! The text commands tell neither how long an item lives, nor who answers, nor do they delete on a condition. What follows from
-//! that stands in `docs/guarantees.md`.
+//! The text commands do not tell how long an item lives: when a record ends stands in an item beside it. They tell neither who answers,
+//! nor do they delete on a condition; what follows from that stands in `docs/guarantees.md`. A proxy answers for a server that it can't
+//! reach: such an answer is taken for the server's silence.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +15,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use memcache::{Client, CommandError, MemcacheError, ServerError, Stream, ToMemcacheValue};
 use satchel_common::address::HostPort;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply, TTL_UNKNOWN};
+use crate::exchange::unix_time;
+use crate::record::{RecordKey, Ttl};
 
+/// Of an answer to a probe.
+const LINE_MAX: u64 = 512;
 /// Connections of the pool, which are all made at once, and so batches at one time.
 const CONNECTIONS: u32 = 8;
 /// The text commands do not say who answers.
@@ -89,10 +94,16 @@ impl Node for TextNode {
             let mut stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
             // Any answer is one; not every proxy knows `version`.
             stream.write_all(b"get satchel\r\n").await?;
-            stream.read_u8().await
+            let mut line = String::new();
+            BufReader::new(stream.take(LINE_MAX)).read_line(&mut line).await?;
+            Ok::<_, std::io::Error>(line)
         };
         match timeout(self.timeout / 2, ask).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(line)) if line.is_empty() => Err(NodeError::Unreachable("closed".into())),
+            Ok(Ok(line)) => match line.strip_prefix("SERVER_ERROR ") {
+                Some(text) => Err(server_error(text)),
+                None => Ok(()),
+            },
             Ok(Err(error)) => Err(NodeError::Unreachable(error.to_string())),
             Err(_) => Err(NodeError::Timeout),
         }
@@ -104,10 +115,6 @@ impl Node for TextNode {
 
     fn item_size_max(&self) -> usize {
         0
-    }
-
-    fn tells_ttl(&self) -> bool {
-        false
     }
 }
 
@@ -123,8 +130,9 @@ fn run_all(url: &str, kept: &Mutex<Option<Client>>, batch: &[Command]) -> Result
     };
     let replies: Result<Vec<_>, _> = batch.iter().map(|command| one(&client, command)).collect();
     replies.map_err(|error| {
-        // A refusal is an answer; after anything else the connection may hold half of one.
-        if !matches!(error, MemcacheError::ServerError(ServerError::Error(_))) {
+        let is_answer = matches!(error, MemcacheError::ServerError(ServerError::Error(_)));
+        if !is_answer {
+            // The connection may hold half of one.
             *kept() = None;
         }
         translate(error)
@@ -134,7 +142,10 @@ fn run_all(url: &str, kept: &Mutex<Option<Client>>, batch: &[Command]) -> Result
 fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
     Ok(match command {
         Command::Get { key, value } => get(client, key, *value)?,
-        Command::Touch { key, ttl } if client.touch(key, *ttl)? => get(client, key, false)?,
+        Command::Touch { key, ttl } if client.touch(key, *ttl)? => {
+            note_end(client, key, *ttl)?;
+            get(client, key, false)?
+        }
         Command::Touch { .. } => Reply::Miss,
         Command::Set { key, value, flags, ttl, mode } => {
             let item = Value(value, *flags);
@@ -151,7 +162,10 @@ fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
                 }
             }
             match get(client, key, true)? {
-                Reply::Hit(item) if item.value.as_ref() == Some(value) => Reply::Stored(item.cas),
+                Reply::Hit(item) if item.value.as_ref() == Some(value) => {
+                    note_end(client, key, *ttl)?;
+                    Reply::Stored(item.cas)
+                }
                 _ if *mode == Mode::Add => Reply::Exists,
                 // It was stored, and somebody has replaced it since: its cas is nobody's.
                 _ => Reply::Stored(0),
@@ -168,14 +182,40 @@ fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
 }
 
 fn get(client: &Client, key: &str, value: bool) -> Result<Reply, MemcacheError> {
-    let mut found = client.gets::<(Vec<u8>, u32, Option<u64>)>(&[key])?;
+    let end_key = RecordKey::end_of(key);
+    let keys: Vec<&str> = std::iter::once(key).chain(end_key.as_deref()).collect();
+    let mut found = client.gets::<(Vec<u8>, u32, Option<u64>)>(&keys)?;
+    let end = end_key.and_then(|key| found.remove(&key));
+    let end = end.and_then(|(bytes, ..)| std::str::from_utf8(&bytes).ok()?.parse::<u64>().ok());
+    let ttl = match end {
+        Some(0) => -1,
+        Some(end) => i64::try_from(end.saturating_sub(unix_time())).unwrap_or(i64::MAX),
+        None => TTL_UNKNOWN,
+    };
     Ok(match found.remove(key) {
         Some((bytes, flags, cas)) => {
             let value = value.then(|| Bytes::from(bytes));
-            Reply::Hit(Item { value, flags, cas: cas.unwrap_or(0), ttl: TTL_UNKNOWN })
+            Reply::Hit(Item { value, flags, cas: cas.unwrap_or(0), ttl })
         }
         None => Reply::Miss,
     })
+}
+
+/// Writes down when a record ends, in seconds since 1970; zero: never.
+fn note_end(client: &Client, key: &str, ttl: u32) -> Result<(), MemcacheError> {
+    let Some(end_key) = RecordKey::end_of(key) else { return Ok(()) };
+    let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) };
+    client.set(&end_key, Value(end.to_string().as_bytes(), 0), ttl)
+}
+
+/// memcached's own refusals are about memory (`memory`, `too large`); the rest is a proxy's word for a server that it can't reach.
+fn server_error(text: &str) -> NodeError {
+    let text = text.trim();
+    if text.contains("memory") || text.contains("too large") {
+        NodeError::Refused(text.to_owned())
+    } else {
+        NodeError::Unreachable(text.to_owned())
+    }
 }
 
 fn translate(error: MemcacheError) -> NodeError {
@@ -184,7 +224,7 @@ fn translate(error: MemcacheError) -> NodeError {
         MemcacheError::IOError(error) if matches!(error.kind(), TimedOut | WouldBlock) => NodeError::Timeout,
         MemcacheError::IOError(error) => NodeError::Unreachable(error.to_string()),
         MemcacheError::PoolError(error) => NodeError::Unreachable(error.to_string()),
-        MemcacheError::ServerError(ServerError::Error(text)) => NodeError::Refused(text.trim().to_owned()),
+        MemcacheError::ServerError(ServerError::Error(text)) => server_error(&text),
         MemcacheError::CommandError(CommandError::ValueTooLarge) => NodeError::Refused("too large".into()),
         // The classic client's word for a connection that was closed.
         MemcacheError::ClientError(error) => NodeError::Unreachable(error.to_string()),

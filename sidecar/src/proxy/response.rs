@@ -46,6 +46,9 @@ impl Proxy {
         // Whether Tomcat can finish while the header is held, and be asked whether it has.
         let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
         let new_saved = exchange.new_saved.clone();
+        if let (false, Some(announced), Some(exchange)) = (held, &said.announced, ctx.exchange.as_mut()) {
+            exchange.lock_new(announced).await;
+        }
         let limit = self.core.settings().backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
         let Some(mut released) = self.start_settling(ctx, said.announced.clone(), progress) else {
             return Ok(());

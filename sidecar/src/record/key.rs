@@ -66,6 +66,11 @@ impl Farm {
 }
 
 impl RecordKey {
+    /// Where it is written when the record under `key` ends, for nodes that do not tell. `None`: it is no record's key.
+    pub fn end_of(key: &str) -> Option<String> {
+        key.starts_with('s').then(|| format!("e{}", &key[1..]))
+    }
+
     /// The record: `s` and 32 characters of base64url.
     pub fn record(&self) -> String {
         format!("s{}", URL_SAFE_NO_PAD.encode(self.hash))

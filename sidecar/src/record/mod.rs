@@ -1,5 +1,6 @@
 //! What memcached holds for a session. The format is described in `docs/record.md`.
 
+pub mod flags;
 pub mod key;
 pub mod manifest;
 pub mod payload;

@@ -11,10 +11,10 @@ const TOMBSTONE: u8 = 2;
 /// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// Grows by one with every store of this session, over tombstones too. Its low 32 bits are the item's
-    /// client flags.
+    /// Grows by one with every store of this session, over tombstones too.
     pub counter: u64,
-    /// Random with every store: tells two records of one counter apart (R18).
+    /// Random with every store: tells two records of one counter apart (R18). With the counter it makes the item's client flags
+    /// ([`flags`](super::flags)).
     pub writer: u64,
     /// The node in the suffix of the session's cookie when this was stored. A copy on another node says so where the session's
     /// requests are locked.

@@ -41,6 +41,12 @@ impl Ttl {
         u32::try_from(now + u64::from(self.0)).unwrap_or(0)
     }
 
+    /// When an item ends that is stored at `now` with what went [over the wire](Self::on_the_wire), in seconds since 1970.
+    pub fn end_of(on_the_wire: u32, now: u64) -> u64 {
+        let wire = u64::from(on_the_wire);
+        if on_the_wire <= RELATIVE_MAX { now + wire } else { wire }
+    }
+
     /// How long nobody has used the session, from the remaining time that memcached tells (R8). `None` if
     /// the item never ends.
     pub fn idle(self, remaining: i64) -> Option<u32> {

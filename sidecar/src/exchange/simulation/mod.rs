@@ -162,6 +162,8 @@ struct World {
 enum Work {
     Change,
     Read,
+    /// Beside the others, without lock and turn.
+    ReadBeside,
     LogOut,
 }
 
@@ -218,7 +220,8 @@ impl World {
         let ended = self.history().ended;
         let presented = Presented { id: id(), suffix: Some(name(cookie)) };
         // 503: nothing was promised.
-        let found = core.clone().look_up(0, &presented, Access::Locked).await.ok()?;
+        let access = if matches!(work, Work::ReadBeside) { Access::ReadOnly } else { Access::Locked };
+        let found = core.clone().look_up(0, &presented, access).await.ok()?;
         let Lookup::Found(found) = found else {
             assert!(self.history().ending || self.forgotten(), "an existing session was not found");
             return None;
@@ -236,6 +239,10 @@ impl World {
         let target = Target { key: &found.key, context: "", id: &id };
         let mut node = None;
         match work {
+            Work::ReadBeside => {
+                core.touch(&target, &found.session, None).await;
+                return None;
+            }
             Work::Read if !found.session.displaced => {
                 core.touch(&target, &found.session, found.lock).await;
                 return None;
@@ -349,7 +356,8 @@ async fn run(seed: u64, plan: Plan) -> usize {
                     };
                     let work = match random.random_range(0..1000) {
                         dice if dice < plan.logouts => Work::LogOut,
-                        dice if dice < 200 => Work::Read,
+                        dice if dice < 150 => Work::Read,
+                        dice if dice < 300 => Work::ReadBeside,
                         _ => Work::Change,
                     };
                     let takes = Duration::from_millis(random.random_range(0..400));
