@@ -1,7 +1,7 @@
 //! A network between a sidecar and a memcached that can be cut: what was on its way is lost, and nobody is told.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::ports;
 
 /// A TCP proxy in front of one port of 127.0.0.1. It ends with its handle.
 pub struct Link {
-    port: u16,
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -29,8 +29,15 @@ impl Link {
     /// # Panics
     /// When it cannot listen.
     pub fn to(target: u16) -> Self {
-        let port = ports::free();
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], ports::free())), target)
+    }
+
+    /// The same, listening at an address of one's own.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub fn at(address: SocketAddr, target: u16) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let state = Arc::new(State::default());
         let shared = state.clone();
         thread::spawn(move || {
@@ -41,12 +48,12 @@ impl Link {
                 shared.connect(client, target);
             }
         });
-        Self { port, state }
+        Self { address, state }
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// From now on nothing gets through: connections stay open and silent, as behind a firewall that drops packets.
@@ -65,7 +72,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.state.closed.store(true, Ordering::SeqCst);
         self.state.close_all();
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }
 

@@ -210,9 +210,9 @@ impl User {
 }
 
 impl Report {
-    /// Failures whose request was sent between these times.
+    /// Requests that failed between these times.
     pub fn failed_between(&self, from: Duration, to: Duration) -> Vec<Failure> {
-        self.failures.iter().filter(|failure| (from..to).contains(&failure.sent)).copied().collect()
+        self.failures.iter().filter(|failure| (from..to).contains(&failure.failed)).copied().collect()
     }
 
     /// For people.

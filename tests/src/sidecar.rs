@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
@@ -21,6 +21,7 @@ pub struct Builder {
     nodes: Vec<(String, u16)>,
     settings: Vec<(String, String)>,
     user: Option<User>,
+    hosts: Option<PathBuf>,
     context_lines: Vec<String>,
 }
 
@@ -30,6 +31,7 @@ pub struct Sidecar {
     port: u16,
     admin: u16,
     user: Option<User>,
+    hosts: Option<PathBuf>,
     directory: tempfile::TempDir,
 }
 
@@ -42,6 +44,7 @@ impl Sidecar {
             nodes: Vec::new(),
             settings: Vec::new(),
             user: None,
+            hosts: None,
             context_lines: Vec::new(),
         }
     }
@@ -69,7 +72,7 @@ impl Sidecar {
     /// Kills it if it runs and starts it again with the same configuration.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(&self.directory, self.user);
+        self.process = launch(&self.directory, self.user, self.hosts.as_deref());
         self.await_ready();
     }
 
@@ -139,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// It has this file as `/etc/hosts`. Needs root.
+    #[must_use]
+    pub fn hosts(mut self, file: &Path) -> Self {
+        self.hosts = Some(file.to_owned());
+        self
+    }
+
     /// Nodes `n1`, `n2`, … on these ports.
     #[must_use]
     pub fn nodes_at(mut self, ports: &[u16]) -> Self {
@@ -202,8 +212,8 @@ impl Builder {
         if self.user.is_some() {
             std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         }
-        let process = launch(&directory, self.user);
-        Sidecar { process, port, admin, user: self.user, directory }
+        let process = launch(&directory, self.user, self.hosts.as_deref());
+        Sidecar { process, port, admin, user: self.user, hosts: self.hosts, directory }
     }
 
     fn config(&self, port: u16, admin: u16) -> String {
@@ -251,9 +261,15 @@ impl Builder {
     }
 }
 
-fn launch(directory: &tempfile::TempDir, user: Option<User>) -> Process {
+fn launch(directory: &tempfile::TempDir, user: Option<User>, hosts: Option<&Path>) -> Process {
     let log = directory.path().join("log");
-    Process::start_as(user, "sidecar", &binaries::binary("sidecar"), &log, |command| {
+    let sidecar = binaries::binary("sidecar");
+    let program = if hosts.is_some() { Path::new("unshare") } else { &sidecar };
+    Process::start_as(user, "sidecar", program, &log, |command| {
+        if let Some(hosts) = hosts {
+            command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
+            command.arg(hosts).arg(&sidecar);
+        }
         command.arg("--config").arg(directory.path().join("sidecar.toml"));
     })
 }

@@ -171,6 +171,9 @@ impl Builder {
                 webapp::App::Filtered => {
                     replaced(context, "<Manager ", "<Manager sessionAttributeNameFilter=\"n\" ")
                 }
+                webapp::App::CookieAttributes => {
+                    format!("<CookieProcessor sameSiteCookies=\"strict\"/>{context}")
+                }
                 _ => context.to_owned(),
             };
             let shared = "sessionCookiePath=\"/\" validateClientProvidedNewSessionId=\"false\"";

@@ -21,6 +21,8 @@ pub enum App {
     SharedCookie,
     /// As [`Plain`](Self::Plain), with a `sessionAttributeNameFilter` that keeps `n` only.
     Filtered,
+    /// As [`Plain`](Self::Plain), with every attribute that a session cookie can have.
+    CookieAttributes,
 }
 
 /// The exploded application: a directory for `docBase`.
@@ -44,6 +46,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
         let web_xml = fs::read_to_string(sources.join("web.xml")).unwrap();
         let security = match app {
             App::Plain | App::SharedCookie | App::Filtered => String::new(),
+            App::CookieAttributes => COOKIE_CONFIG.to_owned(),
             App::Form => SECURITY.replace("LOGIN", FORM),
             App::FormEverywhere => SECURITY.replace("LOGIN", FORM).replace("/protected/*", "/*"),
             App::Basic => {
@@ -55,6 +58,9 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
     }
     root
 }
+
+const COOKIE_CONFIG: &str = "<session-config><cookie-config><domain>shop.example</domain><http-only>true</http-only>\
+<secure>true</secure><max-age>3600</max-age></cookie-config></session-config>";
 
 const FORM: &str = "<auth-method>FORM</auth-method><form-login-config><form-login-page>/login.html</form-login-page>\
 <form-error-page>/login-error.html</form-error-page></form-login-config>";

@@ -3,6 +3,7 @@
 // Helpers outside a #[test] function are tests too.
 #![allow(clippy::unwrap_used)]
 
+use satchel_tests::webapp::App;
 use satchel_tests::{Client, Farm, eventually};
 
 fn node_of(user: &Client) -> usize {
@@ -88,6 +89,32 @@ fn r22_a_moved_sessions_cookie_stays_out_of_shared_caches() {
     assert_eq!(attributes(reissued), attributes(&given));
     assert_eq!(response.header("cache-control"), Some("private"));
     assert_eq!(user.get("/kind/small").header("set-cookie"), None, "once");
+}
+
+#[test]
+fn r18_a_moved_sessions_cookie_keeps_all_its_attributes() {
+    let mut farm = Farm::builder()
+        .nodes(2)
+        .context("/", App::CookieAttributes)
+        .set("session.backup_timeout", "\"0ms\"")
+        .start();
+    let mut user = farm.client();
+    let given = user.get("/kind/small").header("set-cookie").unwrap().to_owned();
+    for attribute in
+        ["Max-Age=3600", "Expires=", "Domain=shop.example", "Path=/", "Secure", "HttpOnly", "SameSite=Strict"]
+    {
+        assert!(given.contains(attribute), "{attribute} is not in {given}");
+    }
+    let (name_and_id, attributes) = given.split_once(';').unwrap();
+    let (id, node) = name_and_id.rsplit_once("-n").unwrap();
+    let node: usize = node.parse().unwrap();
+    farm.nodes[node - 1].process().kill9();
+    let response = user.send("GET", "/kind/small", &[("Cookie", name_and_id)], b"");
+    assert_eq!(response.number("n"), Some(2), "{}", response.text());
+    // When it expires was said for the first one.
+    let kept: Vec<_> = attributes.split(';').filter(|one| !one.contains("Expires=")).collect();
+    let reissued = format!("{id}-n{};{}", 3 - node, kept.join(";"));
+    assert_eq!(response.header("set-cookie"), Some(reissued.as_str()));
 }
 
 #[test]

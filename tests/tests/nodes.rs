@@ -3,10 +3,10 @@
 // Helpers outside a #[test] function are tests too.
 #![allow(clippy::unwrap_used)]
 
-use std::net::{Ipv6Addr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Instant;
 
-use satchel_tests::{Client, Farm, Memcached, Sidecar, Tomcat, TomcatVersion, eventually, needs};
+use satchel_tests::{Client, Farm, Link, Memcached, Sidecar, Tomcat, TomcatVersion, eventually, needs};
 
 const SESSIONS: usize = 60;
 
@@ -133,6 +133,30 @@ fn r23_an_error_answer_does_not_take_a_node_down() {
     assert!(farm.metric("node_errors") > 0);
     assert!(!farm.sidecars.iter().any(|sidecar| sidecar.log().contains("is down")));
     assert_eq!(user.get("/kind/small?read=1").number("n"), Some(1));
+}
+
+#[test]
+fn r23_a_node_that_comes_back_at_another_address_is_found_by_its_name() {
+    if !rustix::process::geteuid().is_root() {
+        needs::skipped("names whose address changes", "that needs root");
+        return;
+    }
+    let (mut before, after) = (Memcached::start(), Memcached::start());
+    let port = before.port();
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(hosts.path(), "127.0.0.1 cache.test\n").unwrap();
+    let store = tempfile::tempdir_in("/dev/shm").unwrap();
+    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store.path().join("ROOT")).start();
+    let nodes = format!("\"n1:cache.test:{port}\"");
+    let sidecar = Sidecar::beside(&tomcat).set("memcached.nodes", &nodes).hosts(hosts.path()).start();
+    assert_eq!(sidecar.client().get("/kind/small").number("n"), Some(1));
+    assert_eq!(before.records().len(), 1);
+    before.process().kill9();
+    eventually("it is missed", || sidecar.client().get("/kind/small").status == 503);
+    let _link = Link::at(SocketAddr::from(([127, 0, 0, 6], port)), after.port());
+    std::fs::write(hosts.path(), "127.0.0.6 cache.test\n").unwrap();
+    eventually("it is found", || sidecar.client().get("/kind/small").status == 200);
+    assert!(!after.records().is_empty());
 }
 
 #[test]

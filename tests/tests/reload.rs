@@ -146,6 +146,11 @@ fn a_bad_file_changes_nothing_and_says_why() {
     sidecar.reload_with(&before, &after);
     eventually("it says why", || sidecar.log().contains("node n1 was at"));
     sidecar.change(&after, &before);
+    // Nothing that was sealed until now could be opened.
+    let keys = |key| format!("\nkeys = [\"{key}\"]");
+    sidecar.reload_with(&keys(OLD), &keys(NEW));
+    eventually("it says why", || sidecar.log().contains("record.keys: the key that has sealed until now"));
+    sidecar.change(&keys(NEW), &keys(OLD));
     // Put right, and with something that may change.
     sidecar.reload_with("farm = \"test\"", "farm = \"test\"\nreadonly_uri = 'GET /kind/small'");
     eventually("it reloads", || sidecar.reloads() == 1);
@@ -167,6 +172,7 @@ fn r25_a_sidecar_that_has_something_else_is_refused_at_start() {
         (beside().nodes(&[two[1], two[0]]), "here [n2 n1], the others [n1 n2]"),
         (beside().nodes(&two[..1]), "here [n1], the others [n1 n2]"),
         (beside().nodes(&two).set("record.keys", &format!("[\"{NEW}\"]")), "record.keys"),
+        (beside().nodes(&two).set("memcached.copies", "1"), "memcached.copies: here 1, the others 2"),
         (beside().nodes(&two).set("record.index_key", &format!("\"{NEW}\"")), "record.index_key"),
     ] {
         let text = sidecar.refusal();

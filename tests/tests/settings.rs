@@ -86,6 +86,19 @@ fn responses_of_unheld_uris_are_not_held() {
 }
 
 #[test]
+fn r14_a_new_session_can_be_used_at_once_although_its_response_was_not_held() {
+    let farm = Farm::builder().set("session.unheld_uri", "'.*'").start();
+    for _ in 0..20 {
+        // Saved some time after the client has its cookie.
+        let mut user = Client::new(farm.sidecars[0].port());
+        assert_eq!(user.get("/kind/flush-cl?slow=200").status, 200);
+        let mut next_door = user.at(farm.sidecars[1].port());
+        let response = next_door.get("/kind/small");
+        assert_eq!((response.status, response.number("n")), (200, Some(2)), "{}", response.text());
+    }
+}
+
+#[test]
 fn r17_with_locking_none_requests_run_in_parallel_and_the_last_writer_wins() {
     let farm = Farm::builder().set("session.locking", "\"none\"").start();
     let mut user = farm.client();

@@ -93,6 +93,50 @@ fn a_node_spoken_to_in_text_may_die_hang_and_come_back() {
 }
 
 #[test]
+fn a_server_that_dies_behind_its_proxy_is_a_node_that_is_down() {
+    let mut farm = Farm::builder().nodes(2).twemproxy().start();
+    let (mut user, mut other) = (user_on(&farm, "-n1"), user_on(&farm, "-n2"));
+    farm.nodes[0].process().kill9();
+    for n in 2..6 {
+        for user in [&mut user, &mut other] {
+            let response = user.get("/kind/small");
+            assert_eq!((response.status, response.number("n")), (200, Some(n)), "{}", response.text());
+        }
+    }
+    assert!(user.cookie("JSESSIONID").unwrap().ends_with("-n2"), "the session has moved");
+    farm.nodes[0].restart();
+    eventually("it is used again", || {
+        farm.sidecars
+            .iter()
+            .all(|sidecar| !sidecar.log().contains("n1 is down") || sidecar.log().contains("n1 is up"))
+    });
+    for user in [&mut user, &mut other] {
+        assert_eq!(user.get("/kind/small").number("n"), Some(6));
+    }
+}
+
+#[test]
+fn r17_with_locking_none_a_request_that_only_reads_undoes_nothing() {
+    for text in [false, true] {
+        let farm = Farm::builder().nodes(2).set("session.locking", "\"none\"");
+        let farm = if text { farm.text() } else { farm }.start();
+        let mut user = farm.client();
+        assert_eq!(user.get("/kind/small").number("n"), Some(1));
+        assert_eq!(user.get("/kind/small?read=1").number("n"), Some(1));
+        let ran = farm.counted("runs");
+        let mut same = user.at(farm.sidecars[0].port());
+        let reader = thread::spawn(move || same.get("/kind/small?read=1&ms=1500"));
+        eventually("it runs", || farm.counted("runs") > ran);
+        let mut writer = user.at(farm.sidecars[1].port());
+        assert_eq!(writer.get("/kind/small").number("n"), Some(2));
+        assert!(!reader.is_finished());
+        assert_eq!(reader.join().unwrap().number("n"), Some(1));
+        assert_eq!(user.get("/kind/small?read=1").number("n"), Some(2), "text: {text}");
+        assert_eq!(farm.metric("overwritten"), 0);
+    }
+}
+
+#[test]
 fn a_session_that_is_only_read_lives_on_although_text_does_not_tell_its_age() {
     let farm = Farm::builder().text().start();
     let mut user = farm.client();

@@ -22,9 +22,24 @@ pub(super) fn reissue(
     } else if !is_private(response) {
         return Ok(());
     }
-    let cookie = [name.as_bytes(), b"=", value.as_bytes(), attributes].concat();
+    let mut cookie = [name.as_bytes(), b"=", value.as_bytes()].concat();
+    for attribute in still_true(attributes) {
+        cookie.push(b';');
+        cookie.extend_from_slice(attribute);
+    }
     response.append_header(SET_COOKIE, cookie)?;
     Ok(())
+}
+
+/// Tomcat sets `Max-Age` and, for browsers of old, when that will be over; by now it may be.
+fn still_true(attributes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is = |attribute: &[u8], name: &[u8]| {
+        let attribute = attribute.trim_ascii_start();
+        attribute.len() >= name.len() && attribute[..name.len()].eq_ignore_ascii_case(name)
+    };
+    let all = || attributes.split(|byte| *byte == b';').skip(1);
+    let has_max_age = all().any(|attribute| is(attribute, b"max-age="));
+    all().filter(move |attribute| !(has_max_age && is(attribute, b"expires=")))
 }
 
 /// RFC 9111, 5.2.2: `private` without field names, or `no-store`.
@@ -48,6 +63,19 @@ mod tests {
         }
         reissue(&mut response, "JSESSIONID", "A-n2", b"; Path=/; HttpOnly").unwrap();
         response
+    }
+
+    #[test]
+    fn expires_goes_when_max_age_says_it_too() {
+        let kept = |attributes: &'static str| {
+            still_true(attributes.as_bytes()).map(|one| std::str::from_utf8(one).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            kept("; Max-Age=5; Expires=Wed, 25 Nov 2026 10:29:12 GMT; Path=/"),
+            [" Max-Age=5", " Path=/"]
+        );
+        assert_eq!(kept("; Expires=x; Path=/"), [" Expires=x", " Path=/"]);
+        assert!(kept("").is_empty());
     }
 
     #[test]

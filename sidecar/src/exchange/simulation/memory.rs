@@ -51,9 +51,10 @@ pub enum Reach {
     Silent,
 }
 
-struct Held {
+#[derive(Clone)]
+pub struct Held {
     value: Bytes,
-    flags: u32,
+    pub flags: u32,
     cas: u64,
     ends: Option<Instant>,
 }
@@ -114,6 +115,11 @@ impl Memory {
                 }
             },
         }
+    }
+
+    /// What is there, to be looked at or put back.
+    pub fn items(&mut self) -> &mut BTreeMap<String, Held> {
+        &mut self.items
     }
 
     pub fn restart(&mut self) {

@@ -436,6 +436,34 @@ fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
     simulate(Plan { nodes: 2, ..OUTAGES }, 30);
 }
 
+/// A logout has reached the second node and not yet the first when a reader beside it renews the second copy.
+#[tokio::test(start_paused = true)]
+async fn r20_a_reader_does_not_renew_a_copy_that_is_newer_than_what_it_has_read() {
+    let memory = |node| Memory::new(FIRST_LIFE, SmallRng::seed_from_u64(node), NONE);
+    let memories: Vec<Shared> = (0..2).map(|node| Arc::new(Mutex::new(memory(node)))).collect();
+    let (writer, reader) = (sidecar(&memories), sidecar(&memories));
+    let (key, id) = (writer.core.farm.key("", &id()), id());
+    let target = Target { key: &key, context: "", id: &id };
+    writer.core.create(&target, 0, file(&BTreeSet::new(), false), Bytes::new(), false).await.unwrap();
+    let look_up = async |core: &Arc<Core>, access| {
+        let presented = Presented { id: id.clone(), suffix: Some(name(0)) };
+        match core.clone().look_up(0, &presented, access).await {
+            Ok(Lookup::Found(found)) => found,
+            _ => panic!("it is there"),
+        }
+    };
+    let read = look_up(&reader.core, Access::ReadOnly).await;
+    let before = memories[0].lock().unwrap().items().clone();
+    let found = look_up(&writer.core, Access::Locked).await;
+    writer.core.bury(&target, &found.session, Ended::Invalidated).await.unwrap();
+    let flags = |node: usize| memories[node].lock().unwrap().items()[&key.record()].flags;
+    let tombstone = flags(1);
+    *memories[0].lock().unwrap().items() = before;
+    assert_ne!(flags(0), tombstone);
+    reader.core.touch(&target, &read.session, None).await;
+    assert_eq!(flags(1), tombstone, "the session would be back when the first node dies");
+}
+
 #[test]
 fn r23_r24_an_answer_that_is_lost_while_nodes_go_and_come_back_brings_nothing_back() {
     simulate(Plan { faults: Faults { lost: 3, unanswered: 3, ..NONE }, requests: 75, ..OUTAGES }, 30);
