@@ -30,6 +30,8 @@ pub fn init(level: Level) {
         .filter_level(own)
         .filter_module("pingora_core", own.min(log::LevelFilter::Warn))
         .filter_module("pingora_proxy", log::LevelFilter::Off)
+        // What it says names no node; we say it with the node's name.
+        .filter_module("r2d2", log::LevelFilter::Off)
         .format_target(false)
         .target(env_logger::Target::Stderr)
         .try_init();

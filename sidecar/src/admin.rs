@@ -1,5 +1,6 @@
 //! The admin address: `/ready` and `/metrics`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ pub struct Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let (status, body) = match session.req_header().uri.path() {
-            "/metrics" => (StatusCode::OK, self.core.metrics.render()),
+            "/metrics" => (StatusCode::OK, self.core.metrics.render() + &self.gauges()),
             "/ready" => self.ready(),
             _ => (StatusCode::NOT_FOUND, "only /ready and /metrics are here\n".to_owned()),
         };
@@ -33,6 +34,29 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// What is so now, in Prometheus' text format.
+    fn gauges(&self) -> String {
+        let nodes = &self.core.nodes;
+        let mut out = String::from(
+            "# HELP satchel_node_up Whether a memcached node is used.\n# TYPE satchel_node_up gauge\n",
+        );
+        for node in nodes.all() {
+            let _ = writeln!(
+                out,
+                "satchel_node_up{{node=\"{}\"}} {}",
+                nodes.name(node),
+                u8::from(nodes.is_up(node))
+            );
+        }
+        let waiting = self.core.outbox.len();
+        let _ = write!(
+            out,
+            "# HELP satchel_outbox_sessions Sessions that wait for a memcached node.\n# TYPE satchel_outbox_sessions gauge\n\
+             satchel_outbox_sessions {waiting}\n"
+        );
+        out
+    }
+
     /// Ready: sessions can be stored. Whether Tomcat answers is Tomcat's own probe's business.
     fn ready(&self) -> (StatusCode, String) {
         let nodes = &self.core.nodes;

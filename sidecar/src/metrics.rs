@@ -97,7 +97,7 @@ metrics! {
     outbox_full,
     /// Requests that went on without their session because no memcached node could be asked for it.
     proceeded_without_session,
-    /// Sessions that are too large for memcached.
+    /// Sessions that are larger than session.max_session_size.
     too_large,
     /// Files of requests that had been given up.
     foreign_files,
@@ -107,7 +107,7 @@ metrics! {
     swept_files,
     /// Sessions that were read from another copy than the first.
     read_from_backup,
-    /// Sessions that were stored on another node because their own failed.
+    /// Sessions that were stored on another node because their own failed or was removed.
     moved,
     /// Stores of which only one copy could be made.
     single_copies,

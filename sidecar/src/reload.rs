@@ -55,6 +55,16 @@ fn changeable(old: &Config, new: Config) -> Result<Config, String> {
             ));
         }
     }
+    if let Some(first) = new.keys.first()
+        && !old.keys.is_empty()
+        && !old.keys.iter().any(|key| key.0 == first.0)
+    {
+        return Err(format!(
+            "record.keys: the key that is to seal from now on ({}) is new, and other sidecars could not open what it seals; add it behind \
+             the present one on every sidecar first, then put it in front",
+            shown_fingerprint(&first.0)
+        ));
+    }
     if let Some(sealing) = old.keys.first()
         && !new.keys.iter().any(|key| key.0 == sealing.0)
     {
@@ -76,6 +86,10 @@ async fn apply(core: &Core, old: &Config, new: &Config) {
     core.keys.store(Arc::new(keys(&all, &new.settings)));
     let known: Vec<_> = core.nodes.all().map(|node| core.nodes.name(node)).collect();
     if core.agreed.change(Agreement::of(new).with_retired_of(&core.nodes)) {
+        log::info!(
+            "New nodes or keys: they are used in {} s, when the other sidecars can know them",
+            KNOWN_AFTER.as_secs()
+        );
         sleep(KNOWN_AFTER).await;
     }
     let names: Vec<_> = new.nodes.iter().map(|node| node.name.clone()).collect();

@@ -146,10 +146,10 @@ fn a_bad_file_changes_nothing_and_says_why() {
     sidecar.reload_with(&before, &after);
     eventually("it says why", || sidecar.log().contains("node n1 was at"));
     sidecar.change(&after, &before);
-    // Nothing that was sealed until now could be opened.
+    // Nobody else could open what it seals.
     let keys = |key| format!("\nkeys = [\"{key}\"]");
     sidecar.reload_with(&keys(OLD), &keys(NEW));
-    eventually("it says why", || sidecar.log().contains("record.keys: the key that has sealed until now"));
+    eventually("it says why", || sidecar.log().contains("is new, and other sidecars could not open"));
     sidecar.change(&keys(NEW), &keys(OLD));
     // Put right, and with something that may change.
     sidecar.reload_with("farm = \"test\"", "farm = \"test\"\nreadonly_uri = 'GET /kind/small'");
@@ -158,6 +158,12 @@ fn a_bad_file_changes_nothing_and_says_why() {
         assert_eq!(user.get("/kind/small").number("n"), Some(5), "its change is dropped");
     }
     assert_eq!(farm.metric("changes_dropped"), 2);
+    let both = format!("\nkeys = [\"{OLD}\", \"{NEW}\"]");
+    sidecar.reload_with(&keys(OLD), &both);
+    eventually("it knows both", || sidecar.reloads() == 2);
+    // Nothing that was sealed until now could be opened.
+    sidecar.reload_with(&both, &keys(NEW));
+    eventually("it says why", || sidecar.log().contains("record.keys: the key that has sealed until now"));
 }
 
 #[test]

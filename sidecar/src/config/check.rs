@@ -316,6 +316,14 @@ fn whole_match(key: &str, pattern: Option<String>) -> Result<Option<Regex>, Inva
 }
 
 fn pattern_of_line(key: &str, pattern: &str) -> Result<Regex, Invalid> {
+    if pattern.trim_start_matches(['^', '(', '?', ':']).starts_with('/') {
+        return Err(Invalid::new(
+            key,
+            format!(
+                "'{pattern}' matches nothing: it must match the whole of METHOD URI?query, as in '.* {pattern}'"
+            ),
+        ));
+    }
     Regex::new(&format!("^(?:{pattern})$"))
         .map_err(|error| Invalid::new(key, format!("is not a regular expression: {error}")))
 }

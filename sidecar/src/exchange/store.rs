@@ -24,11 +24,11 @@ pub enum StoreError {
     #[error("the session was changed or removed elsewhere while this request used it")]
     Conflict,
     /// It does not fit.
-    #[error("the session needs {size} bytes, more than the {limit} that are allowed for one")]
+    #[error("the session needs {size} bytes, more than the {limit} that session.max_session_size allows")]
     TooLarge {
         /// Of the sealed record.
         size: usize,
-        /// `item_size_max` of the node, or `max_session_size`.
+        /// `max_session_size`.
         limit: usize,
     },
     /// The node failed or refused.
@@ -81,6 +81,9 @@ impl Core {
             .write_or_keep(over(target, old, ttl, session(&old.cookie_attributes, &file), insists))
             .await?;
         let node = written.version.primary.node;
+        if node != old.named {
+            self.metrics.moved.add();
+        }
         self.remember(target, file, written, ttl, old.cookie_attributes.clone()).await;
         self.metrics.sessions_stored.add();
         Ok(node)

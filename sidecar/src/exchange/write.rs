@@ -186,7 +186,6 @@ impl Core {
 
     /// The session has left a retired node, whose copy says where it is now. If it has not arrived there, that copy is found.
     fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, sealed: &Sealed) -> Version {
-        self.metrics.moved.add();
         match arrived {
             Second::Stored(primary) => sealed.version(primary, None),
             _ => sealed.version(Place { node: home, there: None }, Some(left)),
@@ -209,7 +208,6 @@ impl Core {
             self.undo(record.target, lost, Second::Stored(primary)).await;
             return Err(error.into());
         }
-        self.metrics.moved.add();
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
         let backup = self.second_copy(record, primary, third, sealed).await?;
         let version = sealed.version(primary, backup);

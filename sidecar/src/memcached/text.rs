@@ -1,7 +1,8 @@
 //! A node that speaks the classic text commands only: an older memcached, twemproxy, or what else understands them.
 //!
 //! Over the `memcache` crate's classic client, which blocks and has its own pool. Its traps, measured, and how they are closed:
-//! a pool's read timeout holds only when it stands in the URL and the pool is made by `with_pool_size`; `add` says the same whether
+//! a pool's read timeout holds only when it stands in the URL; a pool asks each connection for its `version` before it lends it, which not
+//! every proxy knows, and asks again without a pause when the answer is an error, so ours does not; `add` says the same whether
 //! it has stored or not, so it is looked at what is there; a connection that failed stays in the pool, so the whole pool goes.
 //!
 //! The text commands do not tell how long an item lives: when a record ends stands in an item beside it. They tell neither who answers,
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use memcache::{Client, CommandError, MemcacheError, ServerError, Stream, ToMemcacheValue};
+use memcache::{
+    Client, CommandError, ConnectionManager, MemcacheError, ServerError, Stream, ToMemcacheValue, Url,
+};
 use satchel_common::address::HostPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -26,7 +29,7 @@ use crate::record::{RecordKey, Ttl};
 
 /// Of an answer to a probe.
 const LINE_MAX: u64 = 512;
-/// Connections of the pool, which are all made at once, and so batches at one time.
+/// Connections of the pool, and so batches at one time.
 const CONNECTIONS: u32 = 8;
 /// The text commands do not say who answers.
 const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
@@ -78,10 +81,11 @@ impl Node for TextNode {
         let exchange = async {
             // Released when the blocking work has ended, also when nobody waits for it any more.
             let free = self.free.clone().acquire_owned().await.map_err(|_| NodeError::Down)?;
-            let (url, client, batch) = (self.url(), self.client.clone(), batch.to_vec());
+            let (url, limit) = (self.url(), self.timeout);
+            let (client, batch) = (self.client.clone(), batch.to_vec());
             let work = tokio::task::spawn_blocking(move || {
                 let _free = free;
-                run_all(&url, &client, &batch)
+                run_all(&url, limit, &client, &batch)
             });
             work.await.map_err(|error| NodeError::Protocol(error.to_string()))?
         };
@@ -118,13 +122,27 @@ impl Node for TextNode {
     }
 }
 
-fn run_all(url: &str, kept: &Mutex<Option<Client>>, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+fn run_all(
+    url: &str,
+    limit: Duration,
+    kept: &Mutex<Option<Client>>,
+    batch: &[Command],
+) -> Result<Vec<Reply>, NodeError> {
     let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
     let known = kept().clone();
     let client = match known {
         Some(client) => client,
         None => {
-            let client = Client::with_pool_size(url, CONNECTIONS).map_err(translate)?;
+            let pool = memcache::Pool::builder()
+                .max_size(CONNECTIONS)
+                .min_idle(Some(0))
+                .connection_timeout(limit)
+                .test_on_check_out(false)
+                .build(ConnectionManager::new(
+                    Url::parse(url).map_err(|error| NodeError::Protocol(error.to_string()))?,
+                ))
+                .map_err(|error| NodeError::Unreachable(error.to_string()))?;
+            let client = Client::with_pool(pool).map_err(translate)?;
             kept().get_or_insert(client).clone()
         }
     };
