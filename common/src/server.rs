@@ -57,6 +57,16 @@ pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize, grace: Du
     }
 }
 
+/// From now on SIGHUP and SIGUSR1 do not end this process, also while nothing listens for them yet: they come early when a service manager
+/// reloads what it has just started. The runtime may go; what was registered with it stays.
+pub fn expect_reloads() {
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        runtime.block_on(async {
+            let _ = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1()));
+        });
+    }
+}
+
 /// Runs until SIGTERM (finish what is in flight, at most `grace`) or SIGINT (end at once).
 pub fn run(server: Server, in_flight: InFlight) {
     server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight }) });

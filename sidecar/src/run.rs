@@ -13,7 +13,7 @@ use pingora_core::server::{Server, ShutdownWatch};
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use pingora_proxy::ProxyServiceBuilder;
-use satchel_common::server::{InFlight, conf, run as run_server};
+use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -84,6 +84,7 @@ pub fn tomcat_address(config: &Config) -> Result<SocketAddr, StartError> {
 /// # Errors
 /// As [`StartError`].
 pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
+    expect_reloads();
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;

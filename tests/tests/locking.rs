@@ -172,6 +172,25 @@ fn locking_auto_learns_what_only_reads_and_catches_what_turns_out_to_write() {
     assert_eq!(farm.metric("auto_locking_misses"), 2, "one on each sidecar");
     assert_eq!(stranger.get("/kind/small").status, 200);
     assert_eq!(farm.metric("conflicts"), 0);
+    // One that was learned turns out to write, beside another writer: its store is refused, and nothing is overwritten.
+    const TURNS: &str = "/kind/small?ms=1500&late=1&turns=1";
+    let mut reader = user.at(farm.sidecars[0].port());
+    let cookie = user.cookie_header("/");
+    let seen = reader.send("GET", TURNS, &[("X-Read", "1"), ("Cookie", &cookie)], b"");
+    assert_eq!(seen.number("n"), Some(2));
+    let slow = during(&farm, &user, TURNS, || {
+        assert_eq!(user.at(there).get("/kind/small").number("n"), Some(3), "it did not wait");
+    });
+    assert_eq!(slow.status, 503, "{}", slow.text());
+    assert_eq!((farm.metric("conflicts"), farm.metric("overwritten")), (1, 0));
+    assert_eq!(farm.metric("auto_locking_misses"), 3);
+    // From now on it is locked.
+    let ran = farm.counted("runs");
+    let mut same = user.at(farm.sidecars[0].port());
+    let slow = thread::spawn(move || same.get(TURNS).number("n"));
+    eventually("it runs", || farm.counted("runs") > ran);
+    assert_eq!(user.at(there).get("/kind/small?after=1").number("n"), Some(5), "it waited");
+    assert_eq!(slow.join().unwrap(), Some(4));
     farm.await_quiet();
 }
 

@@ -20,7 +20,8 @@ public class Kinds extends HttpServlet {
         Common.count(kind);
         boolean late = request.getParameter("late") != null;
         response.setContentType("text/plain");
-        if (request.getParameter("read") != null) {
+        // By a header, the same address may read and write.
+        if (request.getParameter("read") != null || request.getHeader("X-Read") != null) {
             Common.pause(request);
             response.getWriter().print(Common.describe(request, request.getSession(false)));
             return;
