@@ -1,0 +1,143 @@
+//! `error_page`: a path that nginx looks up again becomes the file that it finds.
+
+use super::location;
+use super::parser::Directive;
+use super::scope::{Level, Outcome, Scope, not, nothing};
+
+/// Translates one.
+pub(super) fn translate(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    if scope.level == Level::Http {
+        return nothing("is written into each server that has none of its own");
+    }
+    let args = directive.args();
+    let Some((uri, statuses)) = args.split_last() else { return not("a status and a path are expected") };
+    if statuses.iter().any(|word| word.starts_with('=')) {
+        return not(
+            "the status of an error cannot be changed; write error_page.\"502 503\" = \"/path/of/a/file.html\"",
+        );
+    }
+    let is_error = |word: &&str| word.parse::<u16>().is_ok_and(|status| (400..=599).contains(&status));
+    if statuses.is_empty() || !statuses.iter().all(is_error) {
+        return not("pages are possible for 400 to 599 only");
+    }
+    let server = scope.chain.get(1).copied().unwrap_or_default();
+    let found = file(uri, server, scope.chain.first().copied().unwrap_or_default());
+    match found {
+        Ok((file, _)) => match scope.block.add_row("error_page", &statuses.join(" "), file) {
+            true => Outcome::Carried,
+            false => not("is here twice; the first one counts"),
+        },
+        Err(why) => {
+            not(format!("{why}; write error_page.\"{}\" = \"/path/of/a/file.html\"", statuses.join(" ")))
+        }
+    }
+}
+
+/// Whether a location is there for the pages only.
+pub(super) fn serves(location: &Directive, server: &[Directive], http: &[Directive]) -> bool {
+    let of_locations = server.iter().filter(|one| one.name() == "location").flat_map(|one| one.inner());
+    let mut pages = http.iter().chain(server).chain(of_locations).filter(|one| one.name() == "error_page");
+    pages.any(|page| {
+        let uri = page.words.last().map_or("", |word| &word.text);
+        matches!(file(uri, server, http), Ok((_, Some(found))) if std::ptr::eq(found, location))
+    })
+}
+
+/// The file that nginx would send for a path, and the location that says so.
+fn file<'a>(
+    uri: &str,
+    server: &'a [Directive],
+    http: &'a [Directive],
+) -> Result<(String, Option<&'a Directive>), String> {
+    if !uri.starts_with('/') || uri.contains('$') {
+        return Err("a page is a file here, no address, named location or variable".into());
+    }
+    let location = location::of_path(uri, server)?;
+    let inner = location.map_or(&[][..], |location| location.inner());
+    if inner.iter().any(|one| matches!(one.name(), "proxy_pass" | "return" | "rewrite" | "try_files")) {
+        return Err(format!("{uri} is no file, it comes from where its location says"));
+    }
+    let nearest = |name: &str| {
+        [inner, server, http].iter().find_map(|block| block.iter().find(|one| one.name() == name))
+    };
+    let file = match (inner.iter().find(|one| one.name() == "alias"), nearest("root")) {
+        (Some(alias), _) => {
+            let prefix = location.and_then(|location| location.words.last()).map_or("", |word| &word.text);
+            format!("{}{}", alias.arg(0), uri.strip_prefix(prefix).unwrap_or_default())
+        }
+        (None, Some(root)) => format!("{}{uri}", root.arg(0).trim_end_matches('/')),
+        (None, None) => return Err(format!("there is no root for {uri}")),
+    };
+    match file.starts_with('/') && !file.contains('$') {
+        true => Ok((file, location)),
+        false => Err(format!("{file} is no whole path")),
+    }
+}
+
+/// What `http` says for servers that say nothing.
+pub(super) fn inherit(scope: &mut Scope<'_>) {
+    let outer = scope.chain.first().copied().unwrap_or_default();
+    if scope.siblings().iter().any(|one| one.name() == "error_page") {
+        return;
+    }
+    for page in outer.iter().filter(|one| one.name() == "error_page") {
+        let outcome = translate(scope, page);
+        scope.context.report(page, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::import::tests::imported;
+
+    const REST: &str = "location / { proxy_pass http://t:1; }";
+
+    fn page(server: &str) -> String {
+        let result = imported(&format!("server {{ {server} {REST} }}"));
+        let line =
+            result.toml.lines().find(|line| line.starts_with("502 =") || line.starts_with("\"502 503\" ="));
+        line.map_or_else(|| result.notes.iter().map(ToString::to_string).collect(), str::to_owned)
+    }
+
+    #[test]
+    fn a_path_becomes_the_file_that_nginx_sends() {
+        for (server, file) in [
+            (
+                "error_page 502 503 /50x.html; location = /50x.html { root /usr/share/html; }",
+                "/usr/share/html/50x.html",
+            ),
+            (
+                "error_page 502 /e/x.html; location /e/ { internal; alias /srv/errors/; }",
+                "/srv/errors/x.html",
+            ),
+            ("error_page 502 /50x.html; root /srv/; location = /50x.html { internal; }", "/srv/50x.html"),
+        ] {
+            let page = page(server);
+            assert!(page.ends_with(&format!("= \"{file}\"")), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_named() {
+        for (server, why) in [
+            ("error_page 502 =503 /x.html;", "cannot be changed"),
+            ("error_page 502 @x;", "no address"),
+            ("error_page 502 /x.html;", "comes from where its location says"),
+            ("error_page 302 /x.html;", "400 to 599"),
+            ("error_page 502 /x.html; location = /x.html { }", "no root"),
+            ("error_page 502 /x.html; location = /x.html { root html; }", "no whole path"),
+        ] {
+            assert!(page(server).contains(why), "{}", page(server));
+        }
+    }
+
+    #[test]
+    fn the_pages_of_http_go_to_servers_without_any() {
+        let result = imported(&format!(
+            "error_page 502 /50x.html; server {{ location = /50x.html {{ root /a; }} {REST} }}
+             server {{ error_page 503 /y.html; location = /y.html {{ root /b; }} {REST} }}"
+        ));
+        assert_eq!(result.toml.matches("502 = \"/a/50x.html\"").count(), 1, "{}", result.toml);
+        assert!(result.toml.contains("503 = \"/b/y.html\"") && result.is_complete());
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a directive stands, and what has been found out before.
+
+use std::path::PathBuf;
+
+use super::block::{Block, Value};
+use super::definitions::Definitions;
+use super::note::{Kind, Note};
+use super::parser::Directive;
+use super::rules;
+
+/// What became of one directive. Every directive has one of these, so none is dropped silently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is in the new configuration.
+    Carried,
+    /// It is, with this difference.
+    Changed(String),
+    /// Nothing has to take its place, for this reason.
+    Nothing(String),
+    /// It is not there; what to do instead.
+    Not(String),
+}
+
+/// Which block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Http,
+    Server,
+    Location,
+}
+
+/// What is not of a single server or location.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    pub(super) definitions: Definitions,
+    /// Keys at the top of the file.
+    pub(super) top: Block,
+    pub(super) access_log: Block,
+    pub(super) resolver: Block,
+    pub(super) notes: Vec<Note>,
+    /// Where nginx's main file is.
+    pub(super) base: PathBuf,
+}
+
+/// A block of nginx's and what becomes of it.
+pub(super) struct Scope<'a> {
+    pub(super) level: Level,
+    /// The directives of `http`, of the server, of the location.
+    pub(super) chain: Vec<&'a [Directive]>,
+    pub(super) block: Block,
+    pub(super) context: &'a mut Context,
+}
+
+/// They hold for whole connections, before a location is known.
+const OF_CONNECTIONS: [&str; 6] = [
+    "trusted_proxies",
+    "client_header_timeout",
+    "large_client_header_size",
+    "client_header_size",
+    "keepalive_timeout",
+    "keepalive_requests",
+];
+
+// === impl Outcome ===
+
+pub(super) fn changed(text: impl Into<String>) -> Outcome {
+    Outcome::Changed(text.into())
+}
+
+pub(super) fn nothing(text: impl Into<String>) -> Outcome {
+    Outcome::Nothing(text.into())
+}
+
+pub(super) fn not(text: impl Into<String>) -> Outcome {
+    Outcome::Not(text.into())
+}
+
+// === impl Context ===
+
+impl Context {
+    pub(super) fn report(&mut self, directive: &Directive, outcome: Outcome) {
+        let (kind, text) = match outcome {
+            Outcome::Carried => return,
+            Outcome::Changed(text) => (Kind::Changed, text),
+            Outcome::Nothing(text) => (Kind::NeedsNothing, text),
+            Outcome::Not(text) => (Kind::NotCarried, text),
+        };
+        self.notes.push(Note::new(directive, kind, text));
+    }
+
+    /// nginx takes files of TLS relative to its main file.
+    pub(super) fn whole_path(&self, path: &str) -> String {
+        let base = std::path::absolute(&self.base).unwrap_or_else(|_| self.base.clone());
+        base.join(path).to_string_lossy().into_owned()
+    }
+
+    /// What is in a block shares its fate. The lines of a table (`map`, `types`) are no directives.
+    pub(super) fn report_whole(&mut self, directive: &Directive, outcome: &Outcome) {
+        self.report(directive, outcome.clone());
+        if rules::is_data(directive.name()) {
+            return;
+        }
+        for inner in directive.inner() {
+            let own = match rules::refusal(inner.name()) {
+                Some(advice) if matches!(outcome, Outcome::Not(_)) => not(advice),
+                _ => outcome_inside(outcome, directive),
+            };
+            self.report_whole(inner, &own);
+        }
+    }
+}
+
+fn outcome_inside(outcome: &Outcome, of: &Directive) -> Outcome {
+    let text = format!("belongs to '{}' in line {}", of.name(), of.line);
+    match outcome {
+        Outcome::Not(_) => Outcome::Not(text),
+        _ => Outcome::Nothing(text),
+    }
+}
+
+// === impl Scope ===
+
+impl<'a> Scope<'a> {
+    pub(super) fn inner<'b>(&'b mut self, level: Level, directives: &'b [Directive]) -> Scope<'b>
+    where
+        'a: 'b,
+    {
+        let mut chain: Vec<&'b [Directive]> = self.chain.clone();
+        chain.push(directives);
+        Scope { level, chain, block: Block::default(), context: self.context }
+    }
+
+    /// Translates one directive by its rule.
+    pub(super) fn apply(&mut self, directive: &Directive) {
+        let outcome = rules::run(self, directive);
+        match &outcome {
+            Outcome::Not(_) | Outcome::Nothing(_) => self.context.report_whole(directive, &outcome),
+            _ => self.context.report(directive, outcome),
+        }
+    }
+
+    /// What holds here for a directive that an inner block replaces.
+    pub(super) fn nearest(&self, name: &str) -> Option<&'a Directive> {
+        let find = |directives: &&'a [Directive]| directives.iter().find(|one| one.name() == name);
+        self.chain.iter().rev().find_map(find)
+    }
+
+    /// The same, but from the next block outside.
+    pub(super) fn outer(&self, name: &str) -> Option<&'a Directive> {
+        let find = |directives: &&'a [Directive]| directives.iter().find(|one| one.name() == name);
+        self.chain.iter().rev().skip(1).find_map(find)
+    }
+
+    /// The directives beside this one.
+    pub(super) fn siblings(&self) -> &'a [Directive] {
+        self.chain.last().copied().unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, key: &'static str, value: Value) -> Outcome {
+        if self.level == Level::Location && OF_CONNECTIONS.contains(&key) {
+            return not("holds for connections, and so for a whole server: move it there");
+        }
+        if self.block.set(key, value) { Outcome::Carried } else { not("is here twice; the first one counts") }
+    }
+
+    /// Why a text cannot be used, if it has a variable that the gateway lacks.
+    pub(super) fn lacks(&self, text: &str) -> Option<String> {
+        let name = super::variables::unknown(text, super::variables::Known::Request)?;
+        Some(self.context.definitions.why_unknown(&name))
+    }
+}
