@@ -1,23 +1,66 @@
 //! Command line of the gateway.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use gateway::config::Config;
-use gateway::run;
+use gateway::{import, run};
 use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
+/// Exit status of an import that could not carry everything over.
+const EXIT_INCOMPLETE: u8 = 2;
+
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     #[command(flatten)]
-    common: Common,
+    common: Option<Common>,
+    /// Take the listeners over from the process that runs with the same upgrade_sock, and let it finish (after this one has started, send it SIGQUIT).
+    #[arg(short, long)]
+    upgrade: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the configuration that does what an nginx.conf does. What can't be carried over is listed on standard error; then the exit
+    /// status is 2.
+    Import {
+        /// The nginx.conf; its includes are read too.
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let Args { common } = Args::parse();
+    let args = Args::parse();
+    match (args.command, args.common) {
+        (Some(Command::Import { file }), _) => import(&file),
+        (None, Some(common)) => serve(&common, args.upgrade),
+        (None, None) => ExitCode::from(EXIT_USAGE),
+    }
+}
+
+fn import(file: &std::path::Path) -> ExitCode {
+    match import::import(file) {
+        Ok(imported) => {
+            print!("{}", imported.toml);
+            for note in &imported.notes {
+                eprintln!("{note}");
+            }
+            if imported.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_INCOMPLETE) }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn serve(common: &Common, upgrade: bool) -> ExitCode {
     let config = match Config::load(&common.config) {
         Ok(config) => config,
         Err(error) => {
@@ -30,7 +73,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     logging::init(config.log_level);
-    match run::run(config) {
+    match run::run(config, &common.config, upgrade) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -92,7 +92,8 @@ impl Builder {
             let _ =
                 write!(text, "[[upstream.server]]\naddress = \"127.0.0.1:{server}\"\nweight = {weight}\n");
         }
-        let _ = write!(text, "\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nupstream = \"tomcats\"\n");
+        let _ =
+            write!(text, "\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://tomcats\"\n");
         if !self.settings.contains("client_max_body_size") {
             text.push_str("client_max_body_size = \"100m\"\n");
         }

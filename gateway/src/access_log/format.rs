@@ -1,43 +1,69 @@
-//! nginx's `combined`: `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent
-//! "$http_referer" "$http_user_agent"`.
+//! What a line looks like: nginx's `combined`, JSON, or a template.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-/// What is logged of a request.
-#[derive(Debug, Clone)]
-pub struct Entry<'a> {
-    /// The client.
-    pub remote_addr: IpAddr,
-    /// In `%d/%b/%Y:%H:%M:%S %z`.
-    pub time_local: &'a str,
-    /// Its method.
-    pub method: &'a str,
-    /// Its target as received.
-    pub target: &'a [u8],
-    /// `HTTP/1.1`.
-    pub version: &'a str,
-    /// What was answered; 499 when the client left before, as nginx logs it.
-    pub status: u16,
-    /// Bytes of the response's body.
-    pub body_bytes_sent: usize,
-    /// `Referer`.
-    pub referer: Option<&'a [u8]>,
-    /// `User-Agent`.
-    pub user_agent: Option<&'a [u8]>,
+use serde_json::{Value, json};
+
+use crate::config::LogFormat;
+use crate::template::{Template, Variables};
+
+/// nginx's own words for it.
+const COMBINED: &str = "$remote_addr - - [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
+/// How lines are made.
+pub enum Format {
+    /// By a template, as nginx's `log_format`.
+    Template(Template),
+    /// One object a line.
+    Json,
 }
 
-/// The line, without its end.
-pub fn combined(entry: &Entry<'_>) -> String {
-    let mut out = String::with_capacity(200);
-    let _ = write!(out, "{} - - [{}] \"{} ", entry.remote_addr, entry.time_local, entry.method);
-    escape(&mut out, &without_ids(entry.target));
-    let _ = write!(out, " {}\" {} {} \"", entry.version, entry.status, entry.body_bytes_sent);
-    escape(&mut out, &without_ids(entry.referer.unwrap_or(b"-")));
-    out.push_str("\" \"");
-    escape(&mut out, entry.user_agent.unwrap_or(b"-"));
-    out.push('"');
-    out
+impl Format {
+    /// As configured. `None` never happens: nginx's format is a template.
+    pub fn of(format: &LogFormat) -> Option<Self> {
+        Some(match format {
+            LogFormat::Combined => Self::Template(Template::parse(COMBINED).ok()?),
+            LogFormat::Template(template) => Self::Template(template.clone()),
+            LogFormat::Json => Self::Json,
+        })
+    }
+
+    /// A line, without its end. `variables` know the answer.
+    pub fn line(&self, variables: &Variables<'_>) -> String {
+        match self {
+            Self::Template(template) => template.render_with(variables, |out, value| {
+                let value = without_ids(value.as_bytes());
+                escape(out, if value.is_empty() { b"-" } else { &value });
+            }),
+            Self::Json => json_line(variables),
+        }
+    }
+}
+
+fn json_line(variables: &Variables<'_>) -> String {
+    let Some(answered) = &variables.answered else { return String::new() };
+    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(&without_ids(bytes)));
+    let field =
+        |name| variables.request.headers.get(name).map(|value: &http::HeaderValue| text(value.as_bytes()));
+    json!({
+        "time": answered.time_iso8601,
+        "remote_addr": variables.remote_addr.to_string(),
+        "method": variables.request.method.as_str(),
+        "host": variables.host(),
+        "uri": text(variables.target),
+        "protocol": Template::parse("$server_protocol").map(|protocol| protocol.render(variables)).unwrap_or_default(),
+        "status": answered.status,
+        "body_bytes_sent": answered.body_bytes_sent,
+        "request_time": (answered.request_time.as_secs_f64() * 1e3).round() / 1e3,
+        "referer": field(http::header::REFERER),
+        "user_agent": field(http::header::USER_AGENT),
+        "request_id": variables.request_id,
+        "upstream": variables.proxy_host,
+        "upstream_addr": answered.upstream_addr,
+        "upstream_status": answered.upstream_status,
+        "upstream_response_time": answered.upstream_response_time,
+    })
+    .to_string()
 }
 
 /// As nginx: what could end or forge a line is written as `\xXX`.
@@ -60,8 +86,10 @@ fn without_ids(target: &[u8]) -> Vec<u8> {
     while let Some(at) = rest.iter().position(|b| *b == b';') {
         let (before, parameter) = rest.split_at(at + 1);
         out.extend_from_slice(before);
-        let end =
-            parameter.iter().position(|b| matches!(b, b';' | b'/' | b'?' | b'#')).unwrap_or(parameter.len());
+        let end = parameter
+            .iter()
+            .position(|b| matches!(b, b';' | b'/' | b'?' | b'#' | b' '))
+            .unwrap_or(parameter.len());
         let equals = parameter[..end].iter().position(|b| *b == b'=').unwrap_or(end);
         if parameter[..equals].to_ascii_lowercase().ends_with(b"sessionid") && equals < end {
             out.extend_from_slice(&parameter[..=equals]);
@@ -77,42 +105,69 @@ fn without_ids(target: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn line(target: &[u8], user_agent: Option<&[u8]>) -> String {
-        combined(&Entry {
-            remote_addr: "192.0.2.1".parse().unwrap(),
-            time_local: "23/Nov/2026:10:00:00 +0000",
-            method: "GET",
-            target,
-            version: "HTTP/1.1",
+    use super::*;
+    use crate::template::Answered;
+    use pingora_http::RequestHeader;
+
+    fn line(format: &LogFormat, target: &[u8], user_agent: Option<&[u8]>) -> String {
+        let mut request = RequestHeader::build("GET", target, None).unwrap();
+        if let Some(user_agent) = user_agent {
+            request.insert_header("User-Agent", user_agent).unwrap();
+        }
+        let answered = Answered {
             status: 200,
             body_bytes_sent: 12,
-            referer: None,
-            user_agent,
-        })
+            response: None,
+            request_time: Duration::from_millis(15),
+            upstream_addr: "127.0.0.1:8081",
+            upstream_status: "200",
+            upstream_response_time: "0.014",
+            time_local: "23/Nov/2026:10:00:00 +0000",
+            time_iso8601: "2026-11-23T10:00:00+00:00",
+            msec: "1.000",
+        };
+        let variables =
+            Variables { answered: Some(answered), ..Variables::of(&request, "192.0.2.1".parse().unwrap()) };
+        Format::of(format).unwrap().line(&variables)
     }
 
     #[test]
-    fn it_is_nginxs_combined() {
+    fn combined_is_nginxs() {
         assert_eq!(
-            line(b"/a?b=c", Some(b"curl/8")),
+            line(&LogFormat::Combined, b"/a?b=c", Some(b"curl/8")),
             "192.0.2.1 - - [23/Nov/2026:10:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 200 12 \"-\" \"curl/8\""
         );
     }
 
     #[test]
+    fn a_template_has_what_is_asked_for() {
+        let format =
+            LogFormat::Template(Template::parse("$status $request_time $upstream_addr $arg_b").unwrap());
+        assert_eq!(line(&format, b"/a?b=c", None), "200 0.015 127.0.0.1:8081 c");
+    }
+
+    #[test]
+    fn json_is_an_object_with_numbers() {
+        let text = line(&LogFormat::Json, b"/a;jsessionid=SECRET", Some(b"a\"b\t"));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["status"], &value["uri"]), (&json!(200), &json!("/a;jsessionid=-")));
+        assert_eq!((&value["user_agent"], &value["request_time"]), (&json!("a\"b\t"), &json!(0.015)));
+    }
+
+    #[test]
     fn nothing_can_forge_a_line() {
-        let line = line(b"/", Some(b"a\"b\nc\\\xff"));
-        assert!(line.ends_with("\"a\\x22b\\x0Ac\\x5C\\xFF\""), "{line}");
+        let line = line(&LogFormat::Combined, b"/", Some(b"a\"b\tc\\\xff"));
+        assert!(line.contains("\"a\\x22b\\x09c\\x5C"), "{line}");
     }
 
     #[test]
     fn session_ids_are_not_logged() {
+        let combined = |target| line(&LogFormat::Combined, target, None);
         assert!(
-            line(b"/a;jsessionid=SECRET-n1/b;v=1?q=;x", None)
-                .contains("\"GET /a;jsessionid=-/b;v=1?q=;x HTTP")
+            combined(b"/a;jsessionid=SECRET-n1/b;v=1?q=;x").contains("\"GET /a;jsessionid=-/b;v=1?q=;x HTTP")
         );
-        assert!(!line(b"/a;JSESSIONID=SECRET", None).contains("SECRET"));
+        assert!(!combined(b"/a;JSESSIONID=SECRET").contains("SECRET"));
     }
 }

@@ -1,7 +1,7 @@
-//! The access log: one line per request, nginx's combined format.
+//! The access log: one line per request.
 
 mod format;
 mod writer;
 
-pub use format::{Entry, combined};
+pub use format::Format;
 pub use writer::{AccessLogError, Writer};

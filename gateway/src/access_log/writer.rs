@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::config::AccessLog;
+use super::Format;
+use crate::config::{AccessLog, LogTarget};
+use crate::template::Variables;
 
 /// Lines that may wait.
 const WAITING: usize = 8192;
@@ -16,8 +18,15 @@ const WAITING: usize = 8192;
 /// The access log.
 #[derive(Clone)]
 pub struct Writer {
-    lines: Option<SyncSender<String>>,
+    lines: Option<SyncSender<Message>>,
+    format: Option<Arc<Format>>,
     dropped: Arc<AtomicU64>,
+}
+
+enum Message {
+    Line(String),
+    /// The file was moved away: go on in a new one.
+    Reopen,
 }
 
 /// The file can't be opened.
@@ -35,21 +44,15 @@ impl Writer {
     /// When the file can't be opened.
     pub fn open(log: &AccessLog) -> Result<Self, AccessLogError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let out: Box<dyn Write + Send> = match log {
-            AccessLog::Off => return Ok(Self { lines: None, dropped }),
-            AccessLog::Stdout => Box::new(io::stdout()),
-            AccessLog::File(path) => Box::new(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(path)
-                    .map_err(|source| AccessLogError { path: path.clone(), source })?,
-            ),
-        };
+        let format = Format::of(&log.format).map(Arc::new);
+        if log.target == LogTarget::Off {
+            return Ok(Self { lines: None, format, dropped });
+        }
+        let out = open(&log.target)?;
         let (lines, waiting) = sync_channel(WAITING);
-        let counter = dropped.clone();
-        std::thread::spawn(move || write_all(&waiting, BufWriter::new(out), &counter));
-        Ok(Self { lines: Some(lines), dropped })
+        let (counter, target) = (dropped.clone(), log.target.clone());
+        std::thread::spawn(move || write_all(&waiting, out, &target, &counter));
+        Ok(Self { lines: Some(lines), format, dropped })
     }
 
     /// Whether anything is logged.
@@ -57,23 +60,63 @@ impl Writer {
         self.lines.is_some()
     }
 
+    /// The line of a request that was answered.
+    pub fn line(&self, variables: &Variables<'_>) -> String {
+        self.format.as_ref().map(|format| format.line(variables)).unwrap_or_default()
+    }
+
     /// Hands a line over.
     pub fn write(&self, line: String) {
         if let Some(lines) = &self.lines
-            && lines.try_send(line).is_err()
+            && lines.try_send(Message::Line(line)).is_err()
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Goes on in a new file of the same name, after the lines that wait (SIGUSR1).
+    pub fn reopen(&self) {
+        if let Some(lines) = &self.lines
+            && lines.try_send(Message::Reopen).is_err()
+        {
+            log::error!("The access log could not keep up and was not reopened; send SIGUSR1 again");
+        }
+    }
+}
+
+type Out = BufWriter<Box<dyn Write + Send>>;
+
+fn open(target: &LogTarget) -> Result<Out, AccessLogError> {
+    let out: Box<dyn Write + Send> = match target {
+        LogTarget::Off => Box::new(io::sink()),
+        LogTarget::Stdout => Box::new(io::stdout()),
+        LogTarget::File(path) => Box::new(
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map_err(|source| AccessLogError { path: path.clone(), source })?,
+        ),
+    };
+    Ok(BufWriter::new(out))
 }
 
 /// Flushes whenever nothing waits, so that a line is at most as late as the disk.
-fn write_all(waiting: &Receiver<String>, mut out: impl Write, dropped: &AtomicU64) {
+fn write_all(waiting: &Receiver<Message>, mut out: Out, target: &LogTarget, dropped: &AtomicU64) {
     let mut failed = false;
     while let Ok(first) = waiting.recv() {
-        let mut result = writeln!(out, "{first}");
-        while let Ok(line) = waiting.try_recv() {
-            result = result.and_then(|()| writeln!(out, "{line}"));
+        let mut result = Ok(());
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => result = result.and_then(|()| writeln!(out, "{line}")),
+                Message::Reopen => match out.flush().map(|()| open(target)) {
+                    Ok(Ok(new)) => out = new,
+                    Ok(Err(error)) => log::error!("{error}; the old file is written on"),
+                    Err(error) => result = Err(error),
+                },
+            }
+            next = waiting.try_recv().ok();
         }
         result = result.and_then(|()| out.flush());
         if result.is_err() != failed {
@@ -92,19 +135,33 @@ fn write_all(waiting: &Receiver<String>, mut out: impl Write, dropped: &AtomicU6
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    #[test]
-    fn lines_are_appended() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "before\n").unwrap();
-        let writer = Writer::open(&AccessLog::File(file.path().to_owned())).unwrap();
-        writer.write("one".into());
-        writer.write("two".into());
+    use super::*;
+    use crate::config::LogFormat;
+
+    fn eventually(path: &Path, text: &str) {
         let start = std::time::Instant::now();
-        while std::fs::read_to_string(file.path()).unwrap() != "before\none\ntwo\n" {
-            assert!(start.elapsed().as_secs() < 10);
+        while std::fs::read_to_string(path).unwrap_or_default() != text {
+            assert!(start.elapsed().as_secs() < 10, "{:?}", std::fs::read_to_string(path));
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn lines_are_appended_and_after_a_rotation_written_to_a_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, rotated) = (directory.path().join("log"), directory.path().join("log.1"));
+        std::fs::write(&path, "before\n").unwrap();
+        let log = AccessLog { target: LogTarget::File(path.clone()), format: LogFormat::Combined };
+        let writer = Writer::open(&log).unwrap();
+        writer.write("one".into());
+        eventually(&path, "before\none\n");
+        std::fs::rename(&path, &rotated).unwrap();
+        writer.write("two".into());
+        writer.reopen();
+        writer.write("three".into());
+        eventually(&path, "three\n");
+        eventually(&rotated, "before\none\ntwo\n");
     }
 }

@@ -1,18 +1,31 @@
 //! The configuration file: read strictly, checked whole, then only valid values.
 
+mod block;
 mod check;
 pub mod defaults;
-mod raw;
+mod listen;
+pub(crate) mod raw;
+mod settings;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load};
 use satchel_common::logging::Level;
 
-use crate::forwarding::Template;
+pub use listen::Listen;
+pub use raw::CheckKind;
+pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings};
+pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
+
+use crate::limits::Clients;
+use crate::routing::{PathMatch, ServerName};
+use crate::template::Template;
+use crate::tls::Certificate;
 
 /// Everything that the gateway is told. See `conf/gateway.toml` for what each key means.
 #[derive(Debug, Clone)]
@@ -23,17 +36,32 @@ pub struct Config {
     pub log_level: Level,
     /// How long a stop waits for running requests.
     pub stop_timeout: Duration,
+    /// Where metrics and status are served.
+    pub admin: Option<SocketAddr>,
+    /// Where a new process takes the listeners over.
+    pub upgrade_sock: PathBuf,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// How names of servers are resolved.
+    pub resolver: Resolver,
     /// The groups of servers.
     pub upstreams: Vec<UpstreamConfig>,
-    /// The listeners with what they do.
+    /// The servers in the order of the file.
     pub servers: Vec<ServerConfig>,
+}
+
+/// Where requests are logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where.
+    pub target: LogTarget,
+    /// How.
+    pub format: LogFormat,
 }
 
 /// Where requests are logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLog {
+pub enum LogTarget {
     /// Nowhere.
     Off,
     /// To standard output.
@@ -42,48 +70,88 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
-/// A group of servers.
-#[derive(Debug, Clone)]
-pub struct UpstreamConfig {
-    /// Its name.
-    pub name: String,
-    /// How long an idle connection is kept.
-    pub keepalive_timeout: Duration,
-    /// Every address of every server, with the server's weight.
-    pub peers: Vec<(SocketAddr, u16)>,
+/// What a line of the access log looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogFormat {
+    /// nginx's.
+    Combined,
+    /// One object a line.
+    Json,
+    /// A template.
+    Template(Template),
 }
 
-/// A listener with what it does.
+/// How names of servers are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolver {
+    /// Name servers; none: the system's.
+    pub nameservers: Vec<SocketAddr>,
+    /// In place of what answers say about how long they hold.
+    pub valid: Option<Duration>,
+}
+
+/// A virtual server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// Index into [`Config::upstreams`].
-    pub upstream: usize,
+    pub listen: Vec<Listen>,
+    /// For which hosts.
+    pub names: Vec<ServerName>,
+    /// Its certificate.
+    pub certificate: Option<Certificate>,
     /// Whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Bytes of a request's body; `None`: any.
-    pub client_max_body_size: Option<u64>,
     /// Bytes of a request line or header field.
     pub large_client_header_size: usize,
     /// Bytes of all header fields with the request line.
     pub client_header_size: usize,
-    /// Between two reads of a request's body.
-    pub client_body_timeout: Duration,
-    /// Between two writes of a response.
-    pub send_timeout: Duration,
+    /// For a request's header.
+    pub client_header_timeout: Duration,
     /// How long an idle connection of a client is kept.
     pub keepalive_timeout: Duration,
     /// Requests on one connection.
     pub keepalive_requests: u32,
-    /// For connecting to a server.
-    pub proxy_connect_timeout: Duration,
-    /// Between two reads of a response.
-    pub proxy_read_timeout: Duration,
-    /// Between two writes of a request.
-    pub proxy_send_timeout: Duration,
-    /// Headers that are set on the request.
-    pub proxy_set_header: Vec<(http::HeaderName, Template)>,
+    /// What is done with which paths.
+    pub locations: Vec<Arc<Location>>,
+}
+
+impl ServerConfig {
+    /// Its first name, for logs and counters; `_` without one.
+    pub fn name(&self) -> String {
+        self.names.first().map(ServerName::text).filter(|name| !name.is_empty()).unwrap_or_else(|| "_".into())
+    }
+}
+
+/// What is done with some paths.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// Which.
+    pub path: PathMatch,
+    /// What.
+    pub action: Action,
+    /// How.
+    pub settings: Settings,
+    /// What its limits have counted.
+    pub clients: Arc<Clients>,
+}
+
+/// What is done with a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// It is passed on.
+    Proxy {
+        /// Index into [`Config::upstreams`].
+        upstream: usize,
+        /// What the matched prefix is replaced by.
+        uri: Option<String>,
+    },
+    /// It is answered here.
+    Return {
+        /// With this status.
+        status: u16,
+        /// The address of a redirect, or the text of an answer.
+        text: Option<Template>,
+    },
 }
 
 impl Config {

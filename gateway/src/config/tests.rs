@@ -14,25 +14,44 @@ fn parse(text: &str) -> Result<Config, String> {
 
 /// Only what has no default.
 const MINIMAL: &str = "[[upstream]]\nname = \"tomcats\"\n[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n\
-[[server]]\nlisten = [\"0.0.0.0:13355\"]\nupstream = \"tomcats\"\n";
+[[server]]\nlisten = [\"0.0.0.0:13355\"]\nproxy_pass = \"http://tomcats\"\n";
 
+/// The defaults are those of a file that says nothing: what the annotated one shows for it is the same.
 #[test]
 fn the_annotated_file_is_valid_and_shows_the_defaults() {
-    let annotated = parse(&annotated()).unwrap();
-    let minimal = parse(MINIMAL).unwrap();
+    let (annotated, minimal) = (parse(&annotated()).unwrap(), parse(MINIMAL).unwrap());
     assert_eq!(annotated.threads, minimal.threads);
     assert_eq!(annotated.log_level, minimal.log_level);
     assert_eq!(annotated.stop_timeout, minimal.stop_timeout);
+    assert_eq!(annotated.upgrade_sock, minimal.upgrade_sock);
     assert_eq!(annotated.access_log, minimal.access_log);
-    assert_eq!(annotated.upstreams[0].keepalive_timeout, minimal.upstreams[0].keepalive_timeout);
-    let defaults = |config: &Config| {
-        let mut server = config.servers[0].clone();
-        // What the annotated file shows although it has no default.
-        server.trusted_proxies.clear();
-        server.proxy_set_header.clear();
-        format!("{server:?}")
+    let upstream = |config: &Config| {
+        let mut upstream = config.upstreams[0].clone();
+        upstream.check = None;
+        upstream.servers.truncate(1);
+        format!("{upstream:?}")
     };
-    assert_eq!(defaults(&annotated), defaults(&minimal));
+    assert_eq!(upstream(&annotated), upstream(&minimal));
+    let (shown, default) = (&annotated.servers[0], &minimal.servers[0]);
+    assert_eq!(shown.keepalive_timeout, default.keepalive_timeout);
+    assert_eq!(shown.keepalive_requests, default.keepalive_requests);
+    assert_eq!(shown.client_header_timeout, default.client_header_timeout);
+    assert_eq!(shown.client_header_size, default.client_header_size);
+    assert_eq!(shown.large_client_header_size, default.large_client_header_size);
+    let settings = |server: &ServerConfig| {
+        let mut settings = server.locations[0].settings.clone();
+        // What the annotated file shows although it has no default, each marked "No default" there.
+        settings.proxy_set_header.clear();
+        settings.proxy_hide_header.clear();
+        settings.proxy_cookie_path.clear();
+        settings.proxy_redirect = Redirects::Default;
+        settings.add_header.clear();
+        settings.charset = None;
+        settings.limit_req = None;
+        settings.limit_conn = None;
+        format!("{settings:?}")
+    };
+    assert_eq!(settings(shown), settings(default));
 }
 
 #[test]
@@ -40,6 +59,11 @@ fn every_key_is_in_the_annotated_file() {
     let annotated = annotated();
     for line in include_str!("raw.rs").lines().filter_map(|line| line.trim().strip_prefix("pub ")) {
         let Some((key, _)) = line.split_once(':') else { continue };
+        let key = match key {
+            "kind" => "type",
+            "returns" => "return",
+            other => other,
+        };
         let documented = [format!("{key} ="), format!("{key}]")].iter().any(|text| annotated.contains(text));
         assert!(documented, "conf/gateway.toml does not show '{key}'");
     }
@@ -47,36 +71,81 @@ fn every_key_is_in_the_annotated_file() {
 
 #[test]
 fn what_is_wrong_is_refused_by_name() {
+    const PASS: &str = "proxy_pass = \"http://tomcats\"";
+    const SERVER: &str = "127.0.0.1:8081\"";
     for (find, replace, named) in [
         ("[[server]]", "[[server]]\ncolour = 1", "colour"),
-        ("127.0.0.1:8081\"", "127.0.0.1:8081\"\nweight = 0", "server 1: weight"),
-        ("127.0.0.1:8081\"", "127.0.0.1:8081\"\nweight = 70000", "65535"),
+        (SERVER, "127.0.0.1:8081\"\nweight = 0", "server 1: weight"),
+        (SERVER, "127.0.0.1:8081\"\nweight = 70000", "65535"),
         ("127.0.0.1:8081", "127.0.0.1", "host:port"),
         ("127.0.0.1:8081", "no-such-host.invalid:80", "does not resolve"),
         ("[[server]]", "[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n[[server]]", "listed twice"),
         ("[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n", "", "has no server"),
-        ("upstream = \"tomcats\"", "upstream = \"other\"", "there is: tomcats"),
+        ("name = \"tomcats\"", "name = \"tomcats\"\nmethod = \"ip_hash\"", "round_robin"),
+        ("name = \"tomcats\"", "name = \"tomcats\"\nretry_budget = 200", "retry_budget"),
+        ("name = \"tomcats\"", "name = \"tomcats\"\nfile = \"/nowhere\"", "file: cannot read /nowhere"),
+        ("name = \"tomcats\"", "name = \"tomcats\"\ncheck = { uri = \"x\" }", "check.uri"),
+        ("name = \"tomcats\"", "name = \"tomcats\"\ncheck = { body = \"(\" }", "check.body"),
+        (PASS, "proxy_pass = \"http://other\"", "there is: tomcats"),
+        (PASS, "proxy_pass = \"https://tomcats\"", "must begin with http://"),
+        (PASS, "", "proxy_pass"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nreturn = \"404\"", "leave one out"),
+        (PASS, "return = \"301\"", "needs an address"),
+        (PASS, "return = \"99\"", "200 to 599"),
         ("[\"0.0.0.0:13355\"]", "[]", "listen"),
         ("[\"0.0.0.0:13355\"]", "[\"13355\"]", "13355"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"0.0.0.0:1\"]", "twice"),
-        ("upstream = \"tomcats\"", "upstream = \"tomcats\"\nsend_timeout = 5", "units"),
-        ("upstream = \"tomcats\"", "upstream = \"tomcats\"\nsend_timeout = \"0s\"", "send_timeout"),
-        ("upstream = \"tomcats\"", "upstream = \"tomcats\"\ntrusted_proxies = [\"10\"]", "trusted_proxies"),
+        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 ssl\"]", "ssl_certificate"),
+        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 http2\"]", "http2 needs ssl"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = 5", "units"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = \"0s\"", "send_timeout"),
+        (PASS, "proxy_pass = \"http://tomcats\"\ntrusted_proxies = [\"10\"]", "trusted_proxies"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Host = \"$nothing\"", "$nothing"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Connection = \"x\"", "Connection"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_next_upstream = [\"http_418\"]", "http_418"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10\"", "10r/s"),
+        (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),
+        (PASS, "proxy_pass = \"http://tomcats\"\npath = \"/\"", "path: is not allowed here"),
+        (PASS, "[[server.location]]\npath = \"x\"\nreturn = \"404\"", "location 1: path"),
+        (PASS, "[[server.location]]\npath = \"/\"", "location 1: proxy_pass"),
         (
-            "upstream = \"tomcats\"",
-            "upstream = \"tomcats\"\nproxy_set_header.Host = \"$nothing\"",
-            "$nothing",
+            PASS,
+            "[[server.location]]\npath = \"~ x\"\nproxy_pass = \"http://tomcats/y\"",
+            "regular expression",
         ),
-        (
-            "upstream = \"tomcats\"",
-            "upstream = \"tomcats\"\nproxy_set_header.Connection = \"x\"",
-            "Connection",
-        ),
+        (PASS, "[[server.location]]\npath = \"/\"\nreturn = \"404\"\nlisten = [\"0.0.0.0:1\"]", "listen"),
+        ("[[server]]", "[http]\nlisten = [\"0.0.0.0:1\"]\n[[server]]", "http: listen"),
         ("name = \"tomcats\"", "name = \"a b\"", "name"),
         ("[[upstream]]", "threads = 0\n[[upstream]]", "threads"),
+        ("[[upstream]]", "access_log.format = \"common\"\n[[upstream]]", "access_log.format"),
+        ("[[upstream]]", "admin = \"8090\"\n[[upstream]]", "admin"),
     ] {
         assert!(MINIMAL.contains(find), "{find}");
         let error = parse(&MINIMAL.replacen(find, replace, 1)).map(|_| ()).expect_err(replace);
         assert!(error.contains(named), "{replace}: {error}");
     }
+}
+
+#[test]
+fn the_innermost_word_counts() {
+    let text = format!(
+        "[http]\nsend_timeout = \"1s\"\nclient_body_timeout = \"1s\"\nkeepalive_requests = 7\n{MINIMAL}client_body_timeout = \"2s\"\n\
+         [[server.location]]\npath = \"/a\"\nproxy_pass = \"http://127.0.0.1:9/x/\"\nclient_body_timeout = \"3s\"\n"
+    );
+    let config = parse(&text).unwrap();
+    let server = &config.servers[0];
+    let seconds = |at: usize| {
+        let settings = &server.locations[at].settings;
+        (
+            settings.send_timeout.as_secs(),
+            settings.client_body_timeout.as_secs(),
+            settings.proxy_send_timeout.as_secs(),
+        )
+    };
+    assert_eq!((seconds(0), seconds(1)), ((1, 3, 60), (1, 2, 60)));
+    assert_eq!(server.keepalive_requests, 7);
+    // A host with a port is an upstream of its own.
+    assert_eq!(config.upstreams[1].name, "127.0.0.1:9");
 }

@@ -1,79 +1,49 @@
-//! The request's headers as a server sees them.
-
-use std::net::IpAddr;
+//! The request's header as a server sees it.
 
 use http::header::{FORWARDED, HOST};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-use super::template::{Template, Variables};
-
-/// Where the request comes from.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// The other end of the connection.
-    pub peer: IpAddr,
-    /// The client, as far as trusted proxies tell.
-    pub address: IpAddr,
-    /// Whether the peer is a trusted proxy.
-    pub trusted: bool,
-    /// The port of our listener.
-    pub server_port: u16,
-}
+use super::Client;
+use crate::template::{Template, Variables};
 
 const X_REAL_IP: &str = "x-real-ip";
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
+pub(super) const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 const X_FORWARDED_HOST: &str = "x-forwarded-host";
 const UNSENT: &str = "x-satchel-unsent";
 
-/// Sets them. What an untrusted client says about itself is dropped; what the configuration sets wins.
+/// Sets its fields. What an untrusted client says about itself is dropped; what the configuration sets wins.
 ///
 /// # Errors
 /// A value that is no header value; none of ours can be.
 pub fn set_headers(
     request: &mut RequestHeader,
     client: &Client,
-    proxy_host: &str,
+    variables: &Variables<'_>,
     set: &[(http::HeaderName, Template)],
 ) -> Result<()> {
-    let text = |name: &str| {
-        let lines: Vec<_> =
-            request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        lines.join(", ")
-    };
-    let http_host = text(HOST.as_str());
-    let remote_addr = client.address.to_string();
-    let received = if client.trusted { text(X_FORWARDED_FOR) } else { String::new() };
-    let forwarded_for =
-        if received.is_empty() { client.peer.to_string() } else { format!("{received}, {}", client.peer) };
-    let keep = |name: &str| client.trusted && request.headers.contains_key(name);
-    let (keep_proto, keep_host) = (keep(X_FORWARDED_PROTO), keep(X_FORWARDED_HOST));
-    let variables = Variables {
-        http_host: &http_host,
-        proxy_host,
-        remote_addr: &remote_addr,
-        forwarded_for: &forwarded_for,
-        scheme: "http",
-        server_port: client.server_port,
-    };
+    let keep = |name: &str| client.trusted && variables.request.headers.contains_key(name);
     request.remove_header(UNSENT);
     if !client.trusted {
         request.remove_header(&FORWARDED);
     }
-    request.insert_header(X_REAL_IP, remote_addr.as_str())?;
-    request.insert_header(X_FORWARDED_FOR, forwarded_for.as_str())?;
-    if !keep_proto {
+    request.insert_header(X_REAL_IP, client.address.to_string())?;
+    request.insert_header(X_FORWARDED_FOR, variables.forwarded_for)?;
+    if !keep(X_FORWARDED_PROTO) {
         request.insert_header(X_FORWARDED_PROTO, variables.scheme)?;
     }
-    if !keep_host && !http_host.is_empty() {
-        request.insert_header(X_FORWARDED_HOST, http_host.as_str())?;
-    } else if !keep_host {
-        request.remove_header(X_FORWARDED_HOST);
+    if !keep(X_FORWARDED_HOST) {
+        let host = variables.http_host();
+        if host.is_empty() {
+            request.remove_header(X_FORWARDED_HOST);
+        } else {
+            request.insert_header(X_FORWARDED_HOST, host.into_owned())?;
+        }
     }
-    request.insert_header(HOST, proxy_host)?;
+    request.insert_header(HOST, variables.proxy_host)?;
     for (name, template) in set {
-        let value = template.render(&variables);
+        let value = template.render(variables);
         if value.is_empty() {
             request.remove_header(name);
         } else {
@@ -92,59 +62,80 @@ mod tests {
         for (name, value) in sent {
             request.append_header(*name, *value).unwrap();
         }
-        let client = Client {
-            peer: "10.0.0.1".parse().unwrap(),
-            address: "192.0.2.1".parse().unwrap(),
-            trusted,
-            server_port: 80,
+        let received = request.clone();
+        let client = Client::of(
+            "10.0.0.1:1".parse().unwrap(),
+            &received,
+            &if trusted { vec!["10.0.0.0/8".parse().unwrap()] } else { Vec::new() },
+        );
+        let variables = Variables {
+            proxy_host: "tomcats",
+            forwarded_for: &client.forwarded_for,
+            ..Variables::of(&received, client.address)
         };
-        let set: Vec<_> =
-            set.iter().map(|(n, v)| (n.parse().unwrap(), Template::parse(v).unwrap())).collect();
-        set_headers(&mut request, &client, "tomcats", &set).unwrap();
+        let set: Vec<_> = set
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), Template::parse(value).unwrap()))
+            .collect();
+        set_headers(&mut request, &client, &variables, &set).unwrap();
         request
     }
 
     fn value<'a>(request: &'a RequestHeader, name: &str) -> Option<&'a str> {
-        assert!(request.headers.get_all(name).iter().count() <= 1, "{name}");
-        request.headers.get(name).map(|value| value.to_str().unwrap())
+        let mut all = request.headers.get_all(name).iter();
+        let first = all.next().map(|value| value.to_str().unwrap());
+        assert!(all.next().is_none(), "{name} is there twice");
+        first
     }
 
-    const SENT: &[(&str, &str)] = &[
-        ("host", "shop.example"),
-        ("x-real-ip", "6.6.6.6"),
-        ("x-forwarded-for", "6.6.6.6"),
-        ("x-forwarded-for", "7.7.7.7"),
-        ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "evil.example"),
-        ("forwarded", "for=6.6.6.6"),
-        ("x-satchel-unsent", "1"),
+    const LIES: [(&str, &str); 7] = [
+        ("Host", "shop.example"),
+        ("X-Real-IP", "6.6.6.6"),
+        ("X-Forwarded-For", "6.6.6.6"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("Forwarded", "for=6.6.6.6"),
+        ("X-Satchel-Unsent", "1"),
     ];
 
     #[test]
-    fn an_untrusted_client_is_not_believed() {
-        let request = forwarded(false, SENT, &[]);
-        assert_eq!(value(&request, "host"), Some("tomcats"));
-        assert_eq!(value(&request, "x-real-ip"), Some("192.0.2.1"));
-        assert_eq!(value(&request, "x-forwarded-for"), Some("10.0.0.1"));
-        assert_eq!(value(&request, "x-forwarded-proto"), Some("http"));
-        assert_eq!(value(&request, "x-forwarded-host"), Some("shop.example"));
-        assert_eq!(value(&request, "forwarded"), None);
-        assert_eq!(value(&request, "x-satchel-unsent"), None);
+    fn what_a_client_says_about_itself_is_dropped() {
+        let request = forwarded(false, &LIES, &[]);
+        for (name, expected) in [
+            ("host", Some("tomcats")),
+            ("x-real-ip", Some("10.0.0.1")),
+            ("x-forwarded-for", Some("10.0.0.1")),
+            ("x-forwarded-proto", Some("http")),
+            ("x-forwarded-host", Some("shop.example")),
+            ("forwarded", None),
+            ("x-satchel-unsent", None),
+        ] {
+            assert_eq!(value(&request, name), expected, "{name}");
+        }
     }
 
     #[test]
-    fn a_trusted_proxy_is_added_to() {
-        let request = forwarded(true, SENT, &[]);
-        assert_eq!(value(&request, "x-forwarded-for"), Some("6.6.6.6, 7.7.7.7, 10.0.0.1"));
-        assert_eq!(value(&request, "x-forwarded-proto"), Some("https"));
-        assert_eq!(value(&request, "x-forwarded-host"), Some("evil.example"));
-        assert_eq!(value(&request, "forwarded"), Some("for=6.6.6.6"));
+    fn what_a_trusted_proxy_says_is_kept_and_added_to() {
+        let request = forwarded(true, &LIES, &[]);
+        for (name, expected) in [
+            ("host", Some("tomcats")),
+            ("x-real-ip", Some("6.6.6.6")),
+            ("x-forwarded-for", Some("6.6.6.6, 10.0.0.1")),
+            ("x-forwarded-proto", Some("https")),
+            ("x-forwarded-host", Some("evil.example")),
+            ("forwarded", Some("for=6.6.6.6")),
+            ("x-satchel-unsent", None),
+        ] {
+            assert_eq!(value(&request, name), expected, "{name}");
+        }
     }
 
     #[test]
-    fn the_configuration_wins() {
-        let request = forwarded(false, SENT, &[("Host", "$http_host"), ("X-Forwarded-Host", "")]);
+    fn the_configuration_wins_and_an_empty_value_removes() {
+        let set = [("Host", "$http_host"), ("X-Real-IP", ""), ("X-Added", "a$remote_addr")];
+        let request = forwarded(false, &LIES, &set);
         assert_eq!(value(&request, "host"), Some("shop.example"));
-        assert_eq!(value(&request, "x-forwarded-host"), None);
+        assert_eq!(value(&request, "x-real-ip"), None);
+        assert_eq!(value(&request, "x-added"), Some("a10.0.0.1"));
     }
 }

@@ -1,9 +1,14 @@
-//! What the servers are told about the client.
+//! What the servers learn of the client and of the way to them, and how their answers are put right for it.
 
+mod client;
 mod headers;
-mod template;
+mod response;
+mod trace;
 mod trust;
 
-pub use headers::{Client, set_headers};
-pub use template::{Template, TemplateError, Variables};
+pub use client::Client;
+pub use headers::set_headers;
+pub(crate) use response::origin;
+pub use response::{Passed, add_headers, hide_headers, name_charset, rewrite_cookie_paths, rewrite_redirect};
+pub use trace::{request_id, trace};
 pub use trust::client_address;

@@ -1,17 +1,99 @@
-//! Sending an answer of the gateway's own.
+//! Answers of the gateway's own.
 
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::{build, is_answered};
 
-/// Answers and ends the connection: what is left of the request is not read.
-pub(super) async fn answer(session: &mut Session, status: u16) {
+use super::Ctx;
+use crate::config::Page;
+use crate::forwarding::{add_headers, origin};
+use crate::template::Template;
+
+/// Answers an error and ends the connection: what is left of the request is not read.
+pub(super) async fn error(session: &mut Session, ctx: &Ctx, status: u16) {
     if is_answered(session.response_written()) {
         return;
     }
-    let Some((header, body)) = build(status) else { return };
+    let page = ctx.settings().and_then(|settings| settings.error_pages.get(&status));
+    let Some((mut header, mut body)) = build(status) else { return };
+    if let Some(page) = page
+        && put_page(&mut header, page).is_ok()
+    {
+        body = page.body.clone();
+    }
+    let _ = decorate(&mut header, ctx);
     session.as_mut().set_keepalive(None);
-    let head = session.req_header().method == http::Method::HEAD;
-    if session.write_response_header(Box::new(header), head).await.is_ok() && !head {
+    send(session, header, body).await;
+}
+
+/// nginx's `return`.
+///
+/// # Errors
+/// A value that is no header value.
+pub(super) async fn returns(
+    session: &mut Session,
+    ctx: &Ctx,
+    status: u16,
+    text: Option<&Template>,
+) -> Result<()> {
+    let text = text.and_then(|text| ctx.with_variables(|variables| text.render(variables)));
+    let mut header = ResponseHeader::build(status, Some(6))?;
+    let body = match text {
+        Some(address) if matches!(status, 301 | 302 | 303 | 307 | 308) => {
+            let origin = if address.starts_with('/') { ctx.with_variables(origin) } else { None };
+            header.insert_header(LOCATION, format!("{}{address}", origin.unwrap_or_default()))?;
+            header.insert_header(CONTENT_TYPE, "text/plain")?;
+            Bytes::from_static(b"It has moved.\n")
+        }
+        Some(text) => {
+            header.insert_header(CONTENT_TYPE, "text/plain")?;
+            Bytes::from(text)
+        }
+        None => {
+            let (own, body) = build(status).unwrap_or_else(|| (header.clone(), Bytes::new()));
+            header = own;
+            match ctx.settings().and_then(|settings| settings.error_pages.get(&status)) {
+                Some(page) => {
+                    put_page(&mut header, page)?;
+                    page.body.clone()
+                }
+                None if status < 400 => Bytes::new(),
+                None => body,
+            }
+        }
+    };
+    decorate(&mut header, ctx)?;
+    if status < 400 {
+        header.remove_header(&CACHE_CONTROL);
+    }
+    if matches!(status, 204 | 304) {
+        header.remove_header(&CONTENT_LENGTH);
+    } else {
+        header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
+    }
+    send(session, header, body).await;
+    Ok(())
+}
+
+/// The header as it is for a page of ours.
+pub(super) fn put_page(header: &mut ResponseHeader, page: &Page) -> Result<()> {
+    header.insert_header(CONTENT_TYPE, page.content_type)?;
+    header.insert_header(CONTENT_LENGTH, page.body.len().to_string())
+}
+
+fn decorate(header: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    let Some(settings) = ctx.settings() else { return Ok(()) };
+    ctx.with_variables(|variables| add_headers(header, &settings.add_header, variables)).unwrap_or(Ok(()))
+}
+
+async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {
+    let bodiless =
+        session.req_header().method == http::Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
+    let bodiless = bodiless || body.is_empty();
+    if session.write_response_header(Box::new(header), bodiless).await.is_ok() && !bodiless {
         let _ = session.write_response_body(Some(body), true).await;
     }
 }

@@ -1,72 +1,154 @@
-//! When a request is sent to another server: when nothing of it can have been acted on.
+//! When a request is sent to another server: nginx's `proxy_next_upstream`, and a sidecar's word that nothing has reached its Tomcat (R16).
 
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::{Ctx, Proxy};
 
-/// A sidecar's word that nothing of the request has reached its Tomcat (R16).
+/// A sidecar's word that nothing of the request has reached its Tomcat.
 const UNSENT: &str = "x-satchel-unsent";
 /// Tells our own retryable error from Pingora's.
-const TRY_NEXT: &str = "the server had no use for the request";
+pub(super) const TRY_NEXT: &str = "the next server is tried";
+
+/// RFC 9110, 9.2.2, as nginx has it: a request that may be sent twice.
+fn is_idempotent(session: &Session) -> bool {
+    !matches!(session.req_header().method.as_str(), "POST" | "LOCK" | "PATCH")
+}
 
 impl Proxy {
-    /// A connection that was not made: any request goes to the next server.
-    pub(super) fn try_next(&self, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
-        if let Some(peer) = ctx.peer.take() {
-            if let Some(address) = self.upstream.address(peer) {
-                log::warn!("upstream {}: server {address} cannot be reached: {error}", self.upstream.name);
-            }
-            ctx.tried.push(peer);
+    /// A connection that was not made: nothing was sent, so any request goes to the next server.
+    pub(super) fn after_no_connection(&self, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+        if let (Some((upstream, _)), Some(lease)) = (ctx.upstream(), &ctx.lease) {
+            log::warn!("upstream {}: server {} cannot be reached: {error}", upstream.name, lease.address);
         }
-        error.set_retry(self.upstream.has_untried(&ctx.tried));
+        ctx.leave_server(0, true);
+        let on = ctx.settings().is_some_and(|settings| match error.etype() {
+            ErrorType::ConnectTimedout => settings.next_upstream.timeout,
+            _ => settings.next_upstream.error,
+        });
+        error.set_retry(on && self.may_try_next(ctx));
         error
     }
 
-    /// An "unsent" answer goes to the next server too, whatever the method, if the body can be sent again;
-    /// the last server's goes to the client.
-    pub(super) fn try_next_if_unsent(
+    /// A connection that was lost, or a server that did not answer in time, after something was sent.
+    pub(super) fn after_lost_connection(
+        &self,
+        session: &Session,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if matches!(error.etype(), ErrorType::Custom(TRY_NEXT)) {
+            return error;
+        }
+        if *error.esource() != ErrorSource::Upstream {
+            // The client's doing.
+            ctx.leave_server(0, false);
+            error.set_retry(false);
+            return error;
+        }
+        let answered = ctx.tries_have_answer(session);
+        let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let malformed = matches!(error.etype(), ErrorType::InvalidHTTPHeader);
+        // A kept connection that turned out to be closed says nothing about its server.
+        let stale = client_reused && !timed_out && !malformed && !answered;
+        let may_repeat = !session.as_ref().retry_buffer_truncated() && !answered;
+        let idempotent = is_idempotent(session);
+        let on = ctx.settings().is_some_and(|settings| {
+            let next = &settings.next_upstream;
+            let on = match (timed_out, malformed) {
+                (true, _) => next.timeout,
+                (_, true) => next.invalid_header,
+                _ => next.error,
+            };
+            on && (idempotent || next.non_idempotent)
+        });
+        if stale && idempotent && may_repeat {
+            // The same server again is as good as another.
+            ctx.give_back();
+            error.set_retry(true);
+            return error;
+        }
+        ctx.leave_server(0, true);
+        error.set_retry(on && may_repeat && self.may_try_next(ctx));
+        error
+    }
+
+    /// An answer that is not passed on, because another server may have a better one.
+    ///
+    /// # Errors
+    /// The one that makes Pingora try again.
+    pub(super) fn after_answer(
         &self,
         session: &Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        if response.remove_header(UNSENT).is_none()
-            || response.status != http::StatusCode::SERVICE_UNAVAILABLE
-        {
+        let status = response.status.as_u16();
+        let unsent = response.remove_header(UNSENT).is_some() && status == 503;
+        let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return Ok(()) };
+        let chosen = next.status.contains(&status);
+        let repeatable = unsent || is_idempotent(session) || next.non_idempotent;
+        // As in nginx, an answer that is chosen speaks against its server, but for those that are about what was asked for.
+        let failed = chosen && !matches!(status, 403 | 404 | 429);
+        if !(unsent || chosen) || !repeatable || session.as_ref().retry_buffer_truncated() {
+            if failed {
+                ctx.fail_server();
+            }
             return Ok(());
         }
-        let mut tried = ctx.tried.clone();
-        tried.extend(ctx.peer);
-        if session.as_ref().retry_buffer_truncated() || !self.upstream.has_untried(&tried) {
+        let Some((upstream, _)) = ctx.upstream() else { return Ok(()) };
+        let mut tried = ctx.tries.servers.clone();
+        tried.extend(ctx.lease.as_ref().map(|lease| lease.address));
+        if !upstream.has_untried(&tried) || !self.has_tries_left(ctx, 1) || !upstream.may_retry() {
+            if failed {
+                ctx.fail_server();
+            }
             return Ok(());
         }
-        ctx.tried = tried;
-        let mut error = Error::explain(ErrorType::Custom(TRY_NEXT), "503 with X-Satchel-Unsent");
+        self.metrics.retried(&upstream.name);
+        ctx.leave_server(status, failed);
+        let mut error = Error::explain(ErrorType::Custom(TRY_NEXT), format!("answered {status}"));
         error.as_up();
         error.set_retry(true);
         Err(error)
     }
+
+    /// Whether a server is left, and tries, time and budget.
+    fn may_try_next(&self, ctx: &Ctx) -> bool {
+        let Some((upstream, _)) = ctx.upstream() else { return false };
+        let may =
+            upstream.has_untried(&ctx.tries.servers) && self.has_tries_left(ctx, 0) && upstream.may_retry();
+        if may {
+            self.metrics.retried(&upstream.name);
+        }
+        may
+    }
+
+    /// `proxy_next_upstream_tries` and `_timeout`; `running`: tries that have not ended.
+    fn has_tries_left(&self, ctx: &Ctx, running: usize) -> bool {
+        let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return false };
+        let tries = ctx.tries.servers.len() + running;
+        (next.tries == 0 || tries < next.tries)
+            && next.timeout_total.is_none_or(|limit| ctx.began.elapsed() < limit)
+    }
 }
 
-/// Pingora's rules: an idempotent request whose body can be sent again, on a connection that had been used
-/// before. Our own error stays as it is.
-pub(super) fn after_error(
-    peer: &HttpPeer,
-    session: &Session,
-    error: Box<Error>,
-    client_reused: bool,
-) -> Box<Error> {
-    if matches!(error.etype(), ErrorType::Custom(TRY_NEXT)) {
-        return error;
+impl Ctx {
+    /// Whether something of an answer has gone to the client.
+    fn tries_have_answer(&self, session: &Session) -> bool {
+        satchel_common::answer::is_answered(session.response_written())
     }
-    let mut error = error.more_context(format!("Peer: {peer}"));
-    if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-        error.retry.decide_reuse(client_reused);
-    } else {
-        error.set_retry(false);
+
+    /// The server keeps its good name, and may be tried again.
+    fn give_back(&mut self) {
+        self.lease = None;
     }
-    error
+
+    fn fail_server(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.fail();
+        }
+    }
 }

@@ -1,0 +1,54 @@
+//! The request's line in the access log.
+
+use pingora_proxy::Session;
+
+use super::{Ctx, Proxy};
+use crate::template::{Answered, Variables};
+
+/// What a client that left before its answer is logged as, as nginx does.
+const CLIENT_LEFT: u16 = 499;
+
+impl Proxy {
+    pub(super) fn log(&self, session: &Session, ctx: &Ctx) {
+        let response = session.response_written();
+        let status = response.map_or(CLIENT_LEFT, |response| response.status.as_u16());
+        if let Some(server) = ctx.server() {
+            self.metrics.answered(&server.name(), status);
+        }
+        let wanted = ctx.settings().is_none_or(|settings| settings.access_log);
+        if !self.access_log.is_on() || !wanted {
+            return;
+        }
+        let now = jiff::Zoned::now();
+        let tries = &ctx.tries;
+        let joined = |parts: Vec<String>| if parts.is_empty() { "-".to_owned() } else { parts.join(", ") };
+        let status_text = |status: &u16| if *status == 0 { "-".to_owned() } else { status.to_string() };
+        let upstream_addr = joined(tries.servers.iter().map(ToString::to_string).collect());
+        let upstream_status = joined(tries.statuses.iter().map(status_text).collect());
+        let upstream_time = joined(tries.times.iter().map(|time| format!("{time:.3}")).collect());
+        let (time_local, time_iso8601) = (
+            now.strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
+            now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        );
+        let millis = now.timestamp().as_millisecond();
+        let msec = format!("{}.{:03}", millis / 1000, millis % 1000);
+        let line = ctx.with_variables(|variables| {
+            let answered = Answered {
+                status,
+                body_bytes_sent: session.body_bytes_sent(),
+                response,
+                request_time: ctx.began.elapsed(),
+                upstream_addr: &upstream_addr,
+                upstream_status: &upstream_status,
+                upstream_response_time: &upstream_time,
+                time_local: &time_local,
+                time_iso8601: &time_iso8601,
+                msec: &msec,
+            };
+            self.access_log.line(&Variables { answered: Some(answered), ..variables.clone() })
+        });
+        if let Some(line) = line {
+            self.access_log.write(line);
+        }
+    }
+}

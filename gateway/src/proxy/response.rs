@@ -1,0 +1,70 @@
+//! After the server: its answer as the client gets it.
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use pingora_core::Result;
+use pingora_core::modules::http::compression::ResponseCompression;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::{Ctx, answer};
+use crate::config::Compression;
+use crate::forwarding::{
+    Passed, add_headers, hide_headers, name_charset, rewrite_cookie_paths, rewrite_redirect,
+};
+
+impl Ctx {
+    /// Rewrites, adds and takes away what the configuration says.
+    pub(super) fn finish_response(
+        &mut self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+    ) -> Result<()> {
+        // 100 and 103 are not responses; a tunnel's is not ours.
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        let Some(location) = self.location.clone() else { return Ok(()) };
+        let settings = &location.settings;
+        let status = response.status.as_u16();
+        let page =
+            settings.error_pages.get(&status).filter(|_| settings.proxy_intercept_errors && status >= 400);
+        if let Some(page) = page {
+            for name in [CONTENT_ENCODING, TRANSFER_ENCODING, ETAG, LAST_MODIFIED] {
+                response.remove_header(&name);
+            }
+            answer::put_page(response, page)?;
+            self.page = Some(page.body.clone());
+        }
+        let prefix = location.path.prefix();
+        let from = self
+            .upstream()
+            .map(|(upstream, uri)| format!("http://{}{}", upstream.name, uri.unwrap_or(prefix)));
+        let passed =
+            from.as_deref().filter(|_| !location.path.is_regex()).map(|from| Passed { from, to: prefix });
+        hide_headers(response, &settings.proxy_hide_header);
+        rewrite_cookie_paths(response, &settings.proxy_cookie_path)?;
+        name_charset(response, settings.charset.as_deref())?;
+        self.with_variables(|variables| {
+            rewrite_redirect(response, &settings.proxy_redirect, passed.as_ref(), variables)?;
+            add_headers(response, &settings.add_header, variables)
+        })
+        .unwrap_or(Ok(()))?;
+        if !compresses(&settings.compression, response)
+            && let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
+            && module.is_header_phase()
+        {
+            module.adjust_level(0);
+        }
+        Ok(())
+    }
+}
+
+fn compresses(compression: &Compression, response: &ResponseHeader) -> bool {
+    let text = |name| response.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let kind = text(CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    let long = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    matches!(response.status.as_u16(), 200 | 403 | 404)
+        && compression.types.iter().any(|one| one == media || one == "*")
+        && long.is_none_or(|length| length >= compression.min_length)
+}

@@ -1,0 +1,121 @@
+//! The path of a request as locations see it: decoded, without `.`, `..` and double slashes
+//! (`ngx_http_parse_complex_uri` with `merge_slashes on`).
+
+/// A path that leads above the root, or has a zero byte or a broken escape: 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed path")]
+pub struct Malformed;
+
+/// The path of `target`, which may have a query.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn decode(target: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let end = target.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(target.len());
+    let mut bytes = Vec::with_capacity(end);
+    let mut rest = &target[..end];
+    while let Some((first, tail)) = rest.split_first() {
+        if *first == b'%' {
+            let [high, low, ..] = tail else { return Err(Malformed) };
+            let (high, low) = (hex(*high).ok_or(Malformed)?, hex(*low).ok_or(Malformed)?);
+            bytes.push(high << 4 | low);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    if bytes.first() != Some(&b'/') || bytes.contains(&0) {
+        return Err(Malformed);
+    }
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut directory = true;
+    for segment in bytes[1..].split(|b| *b == b'/') {
+        directory = false;
+        match segment {
+            b"" | b"." => directory = true,
+            b".." => {
+                segments.pop().ok_or(Malformed)?;
+                directory = true;
+            }
+            name => segments.push(name),
+        }
+    }
+    let mut path = Vec::with_capacity(bytes.len());
+    for segment in &segments {
+        path.push(b'/');
+        path.extend_from_slice(segment);
+    }
+    if directory || segments.is_empty() {
+        path.push(b'/');
+    }
+    Ok(path)
+}
+
+/// A decoded path as it is sent: `ngx_escape_uri` with `NGX_ESCAPE_URI`.
+pub fn encode(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.iter().copied() {
+        match byte {
+            0..=b' ' | b'#' | b'%' | b'?' | 0x7f..=0xff => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_are_made_plain() {
+        for (target, path) in [
+            ("/", "/"),
+            ("/a/b?c=/../", "/a/b"),
+            ("/a//b", "/a/b"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/a%2Fb%20c", "/a/b c"),
+            ("/%2e%2e%2fx/..", ""),
+            ("/a/%2e%2e/b", "/b"),
+            ("/a;jsessionid=X/b", "/a;jsessionid=X/b"),
+        ] {
+            assert_eq!(decode(target.as_bytes()).unwrap_or_default(), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        for target in ["", "a", "/..", "/a/../..", "/%", "/%4", "/%zz", "/a%00b", "*"] {
+            assert_eq!(decode(target.as_bytes()), Err(Malformed), "{target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_path_or_none(target in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(path) = decode(&target) {
+                prop_assert!(path.starts_with(b"/") && !path.windows(2).any(|two| two == b"//"));
+                prop_assert!(!path.split(|b| *b == b'/').any(|segment| segment == b".." || segment == b"."));
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded_again(path in "(/[a-z %?#ä]{1,4}){1,4}") {
+            prop_assert_eq!(decode(encode(path.as_bytes()).as_bytes()), Ok(path.into_bytes()));
+        }
+    }
+}

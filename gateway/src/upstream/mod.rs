@@ -1,0 +1,296 @@
+//! An upstream: the servers that requests are balanced over, and who uses them now.
+
+mod budget;
+mod check;
+mod discovery;
+mod file;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::balancer::{Balancer, Now, Options, Peer, Pick};
+use crate::config::{Source, UpstreamConfig};
+use crate::metrics::Metrics;
+
+use budget::Budget;
+pub use check::check_for_ever;
+pub use discovery::discover_for_ever;
+pub use file::{FileError, read as read_file};
+
+/// A named group of servers. It outlives a reload of the configuration.
+pub struct Upstream {
+    /// As in the configuration; what the servers see as `Host` by default, as with nginx.
+    pub name: String,
+    config: ArcSwap<UpstreamConfig>,
+    members: Mutex<Members>,
+    balancer: Mutex<Balancer>,
+    budget: Mutex<Budget>,
+    /// A request has left a server that had `max_conns`.
+    freed: Notify,
+    waiting: AtomicUsize,
+    started: Instant,
+    reconfigured: Notify,
+    metrics: Arc<Metrics>,
+}
+
+/// What discovery has found.
+#[derive(Default)]
+struct Members {
+    /// For each configured server: the addresses and weights that its name stands for.
+    found: Vec<Vec<(SocketAddr, Option<u16>)>>,
+    /// From the file.
+    listed: Vec<(SocketAddr, Options)>,
+}
+
+/// Why a request gets no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoServer {
+    /// All that may be used have been tried, or there are none.
+    #[error("no server is left to try")]
+    Left,
+    /// All have `max_conns` requests, and so many more wait that this one can't.
+    #[error("all servers are busy")]
+    Busy,
+}
+
+/// A server in use by one request.
+pub struct Lease {
+    upstream: Arc<Upstream>,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Since when.
+    pub began: Instant,
+    failed: bool,
+}
+
+impl Upstream {
+    /// As configured. Names that are to be looked up have no servers yet.
+    pub fn new(config: UpstreamConfig, metrics: Arc<Metrics>) -> Arc<Self> {
+        let upstream = Self {
+            name: config.name.clone(),
+            members: Mutex::default(),
+            balancer: Mutex::new(Balancer::new(config.method, SmallRng::seed_from_u64(rand::random()))),
+            budget: Mutex::new(Budget::new(config.retry_budget)),
+            config: ArcSwap::from_pointee(config.clone()),
+            freed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            started: Instant::now(),
+            reconfigured: Notify::new(),
+            metrics,
+        };
+        upstream.reconfigure(config);
+        Arc::new(upstream)
+    }
+
+    /// As configured now. Servers that stay keep their state.
+    pub fn reconfigure(&self, config: UpstreamConfig) {
+        {
+            let mut members = self.members();
+            let old = self.config.load();
+            let found = config.servers.iter().map(|server| match &server.source {
+                Source::Known(addresses) => addresses.iter().map(|address| (*address, None)).collect(),
+                // What was found for that name is good until it is looked up again.
+                source => old
+                    .servers
+                    .iter()
+                    .position(|before| before.source == *source)
+                    .and_then(|at| members.found.get(at).cloned())
+                    .unwrap_or_default(),
+            });
+            let found = found.collect();
+            members.found = found;
+            members.listed =
+                config.file.as_deref().and_then(|file| file::read(file).ok()).unwrap_or_default();
+        }
+        self.balancer().set_method(config.method);
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).set(config.retry_budget);
+        self.config.store(Arc::new(config));
+        self.apply();
+        self.reconfigured.notify_waiters();
+    }
+
+    /// Waits for the next [`reconfigure`](Self::reconfigure).
+    async fn reconfigured(&self) {
+        self.reconfigured.notified().await;
+    }
+
+    /// What the configuration says now.
+    pub fn config(&self) -> Arc<UpstreamConfig> {
+        self.config.load_full()
+    }
+
+    /// A look-up for the configured server `at` has found these addresses, with weights of their own if they have some.
+    fn found(&self, source: &Source, addresses: Vec<(SocketAddr, Option<u16>)>) {
+        {
+            let config = self.config.load();
+            let mut members = self.members();
+            for (at, server) in config.servers.iter().enumerate() {
+                if server.source == *source && members.found.len() > at {
+                    members.found[at].clone_from(&addresses);
+                }
+            }
+        }
+        self.apply();
+    }
+
+    fn listed(&self, servers: Vec<(SocketAddr, Options)>) {
+        self.members().listed = servers;
+        self.apply();
+    }
+
+    fn apply(&self) {
+        let config = self.config.load();
+        let servers = {
+            let members = self.members();
+            let mut servers: Vec<(SocketAddr, Options)> = Vec::new();
+            let configured = config.servers.iter().zip(&members.found).flat_map(|(server, found)| {
+                found.iter().map(|(address, weight)| {
+                    let weight = weight.unwrap_or(server.options.weight);
+                    (*address, Options { weight, ..server.options.clone() })
+                })
+            });
+            for (address, options) in configured.chain(members.listed.iter().cloned()) {
+                if !servers.iter().any(|(other, _)| *other == address) {
+                    servers.push((address, options));
+                }
+            }
+            servers
+        };
+        self.balancer().update(servers, self.now());
+        self.freed.notify_waiters();
+    }
+
+    /// The next server that is not among `tried`. While all have `max_conns` requests it is waited for, in the configured bounds.
+    ///
+    /// # Errors
+    /// [`NoServer`].
+    pub async fn pick(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<Lease, NoServer> {
+        match self.try_pick(tried) {
+            Err(NoServer::Busy) => {}
+            other => return other,
+        }
+        let config = self.config();
+        let _place = Place::take(&self.waiting, config.queue).ok_or(NoServer::Busy)?;
+        let wait = async {
+            loop {
+                let freed = self.freed.notified();
+                match self.try_pick(tried) {
+                    Err(NoServer::Busy) => freed.await,
+                    other => return other,
+                }
+            }
+        };
+        timeout(config.queue_timeout, wait).await.unwrap_or(Err(NoServer::Busy))
+    }
+
+    fn try_pick(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<Lease, NoServer> {
+        let pick = self.balancer().pick(self.now(), tried);
+        match pick {
+            Pick::Server(address) => {
+                Ok(Lease { upstream: self.clone(), address, began: Instant::now(), failed: false })
+            }
+            Pick::Full => Err(NoServer::Busy),
+            Pick::None => Err(NoServer::Left),
+        }
+    }
+
+    /// Whether a server is left that is not among `tried`.
+    pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
+        self.balancer().has_untried(tried)
+    }
+
+    /// A request has come: others may be repeated for it.
+    pub fn count_request(&self) {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).deposit();
+    }
+
+    /// Whether a request may be sent once more, as far as the retry budget goes.
+    pub fn may_retry(&self) -> bool {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(self.now())
+    }
+
+    /// All servers with their state.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.balancer().peers().to_vec()
+    }
+
+    /// Whether a server is left alone at present.
+    pub fn is_failed(&self, peer: &Peer) -> bool {
+        peer.is_failed(self.now())
+    }
+
+    fn set_healthy(&self, address: SocketAddr, healthy: bool) -> bool {
+        let news = self.balancer().set_healthy(address, healthy, self.now());
+        self.freed.notify_waiters();
+        news
+    }
+
+    fn done(&self, address: SocketAddr, failed: bool) {
+        let now = self.now();
+        let mut balancer = self.balancer();
+        let failed_before =
+            balancer.peers().iter().any(|peer| peer.address == address && peer.is_failed(now));
+        balancer.done(address, failed, now);
+        let failed_now = balancer.peers().iter().any(|peer| peer.address == address && peer.is_failed(now));
+        drop(balancer);
+        match (failed_before, failed_now) {
+            (false, true) => log::warn!("upstream {}: server {address} is left alone for a while", self.name),
+            (true, false) => log::info!("upstream {}: server {address} serves again", self.name),
+            _ => {}
+        }
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_one();
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.started.elapsed()
+    }
+
+    fn balancer(&self) -> MutexGuard<'_, Balancer> {
+        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among those who wait.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        let taken =
+            waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1));
+        taken.ok().map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Lease {
+    /// The request has failed in a way that speaks against the server.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream.done(self.address, self.failed);
+        self.upstream.metrics.served(&self.upstream.name, self.address, self.failed, self.began.elapsed());
+    }
+}
