@@ -4,7 +4,7 @@
 //! when the last piece of work is done, or when the grace period is over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,9 +16,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// the signal has its request read within this time.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// After SIGQUIT both processes accept for 5 s (Pingora's CLOSE_TIMEOUT), and then this one stops.
+const BOTH_ACCEPT: Duration = Duration::from_millis(5_200);
+
 /// Counts what must be finished before the process may end.
 #[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight {
+    count: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
+}
 
 /// One piece of work; it ends when this is dropped.
 #[derive(Debug)]
@@ -27,13 +33,18 @@ pub struct Working(Arc<AtomicUsize>);
 impl InFlight {
     /// Starts one piece of work.
     pub fn start(&self) -> Working {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Working(self.0.clone())
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Working(self.count.clone())
     }
 
     /// How many are running.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether the process is about to end: no connection is to be kept for another request.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -67,7 +78,8 @@ pub fn expect_reloads() {
     }
 }
 
-/// Runs until SIGTERM (finish what is in flight, at most `grace`) or SIGINT (end at once).
+/// Runs until SIGTERM (finish what is in flight, at most `grace`), SIGQUIT (the same, after the listeners have been handed to a process that
+/// was started to take them over) or SIGINT (end at once).
 pub fn run(server: Server, in_flight: InFlight) {
     server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight }) });
 }
@@ -79,9 +91,11 @@ struct StopWhenIdle {
 #[async_trait]
 impl ShutdownSignalWatch for StopWhenIdle {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit());
+        let (Ok(mut term), Ok(mut int), Ok(mut quit)) =
+            (signal(signals.0), signal(signals.1), signal(signals.2))
         else {
-            log::error!("Cannot listen for SIGTERM and SIGINT; only SIGKILL ends this process");
+            log::error!("Cannot listen for SIGTERM, SIGINT and SIGQUIT; only SIGKILL ends this process");
             return std::future::pending().await;
         };
         tokio::select! {
@@ -91,12 +105,22 @@ impl ShutdownSignalWatch for StopWhenIdle {
                 std::thread::spawn(move || exit_when_idle(&in_flight));
                 ShutdownSignal::GracefulTerminate
             }
+            _ = quit.recv() => {
+                log::info!("SIGQUIT: handing the listeners over, then finishing");
+                let in_flight = self.in_flight.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(BOTH_ACCEPT);
+                    exit_when_idle(&in_flight);
+                });
+                ShutdownSignal::GracefulUpgrade
+            }
             _ = int.recv() => ShutdownSignal::FastShutdown,
         }
     }
 }
 
 fn exit_when_idle(in_flight: &InFlight) {
+    in_flight.stopping.store(true, Ordering::Relaxed);
     let step = Duration::from_millis(20);
     let mut idle = Duration::ZERO;
     while idle < SETTLE {

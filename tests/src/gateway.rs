@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::process::Process;
 use crate::{Client, binaries, eventually, ports};
 
@@ -20,13 +22,85 @@ pub struct Builder {
 pub struct Gateway {
     process: Process,
     port: u16,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Gateway {
     /// A gateway without servers yet.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// One with a configuration of one's own, which is to listen on this port of 127.0.0.1. It is shown the gateway's directory, too.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with(config: impl FnOnce(u16, &Path) -> String) -> Self {
+        Self::start_at(ports::free(), config)
+    }
+
+    fn start_at(port: u16, config: impl FnOnce(u16, &Path) -> String) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("gateway.toml"), config(port, directory.path())).unwrap();
+        let process = launch(directory.path(), "log", &[]);
+        let mut gateway = Self { process, port, directory };
+        gateway.await_ready();
+        gateway
+    }
+
+    fn await_ready(&mut self) {
+        let port = self.port;
+        eventually("the gateway listens", || {
+            assert!(self.process.is_running(), "the gateway ended: {}", self.process.log());
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+    }
+
+    /// Its directory: its configuration is `gateway.toml` in it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Changes a line of its configuration file.
+    ///
+    /// # Panics
+    /// When the configuration has no such text.
+    pub fn change(&self, find: &str, replace: &str) {
+        let path = self.directory.path().join("gateway.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(find), "{find} in {text}");
+        std::fs::write(&path, text.replace(find, replace)).unwrap();
+    }
+
+    /// Sends SIGHUP and waits until the configuration is taken over.
+    pub fn reload(&self) {
+        let before = self.reloads();
+        self.process_signal_hup();
+        eventually("the gateway has reloaded", || self.reloads() > before);
+    }
+
+    /// Sends SIGHUP and waits for nothing.
+    pub fn process_signal_hup(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    fn reloads(&self) -> usize {
+        self.log().matches("Configuration reloaded").count()
+    }
+
+    /// Starts a new process that takes the listeners over, and returns the old one, which ends when it is idle.
+    ///
+    /// # Panics
+    /// When the new one does not start.
+    pub fn upgrade(&mut self, log: &str) -> Process {
+        let new = launch(self.directory.path(), log, &["--upgrade"]);
+        let old = std::mem::replace(&mut self.process, new);
+        eventually("the new process waits for the listeners", || {
+            self.directory.path().join("upgrade.sock").exists()
+        });
+        old.signal(Signal::QUIT);
+        eventually("the new process listens", || self.log().contains("Listening on"));
+        old
     }
 
     /// The port on 127.0.0.1.
@@ -85,7 +159,6 @@ impl Builder {
     /// When it does not.
     pub fn start(self) -> Gateway {
         let port = self.port.unwrap_or_else(ports::free);
-        let directory = tempfile::tempdir().unwrap();
         let access_log = self.access_log.as_ref().map_or("off".into(), |path| path.display().to_string());
         let mut text = format!("[access_log]\npath = \"{access_log}\"\n\n[[upstream]]\nname = \"tomcats\"\n");
         for (server, weight) in &self.servers {
@@ -98,16 +171,12 @@ impl Builder {
             text.push_str("client_max_body_size = \"100m\"\n");
         }
         text.push_str(&self.settings);
-        let config = directory.path().join("gateway.toml");
-        std::fs::write(&config, text).unwrap();
-        let log = directory.path().join("log");
-        let mut process = Process::start("gateway", &binaries::binary("gateway"), &log, |command| {
-            command.arg("--config").arg(&config);
-        });
-        eventually("the gateway listens", || {
-            assert!(process.is_running(), "the gateway ended: {}", process.log());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Gateway { process, port, _directory: directory }
+        Gateway::start_at(port, |_, _| text)
     }
+}
+
+fn launch(directory: &Path, log: &str, arguments: &[&str]) -> Process {
+    Process::start("gateway", &binaries::binary("gateway"), &directory.join(log), |command| {
+        command.arg("--config").arg(directory.join("gateway.toml")).args(arguments);
+    })
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod binaries;
+pub mod certificate;
 pub mod client;
 pub mod farm;
 pub mod gateway;

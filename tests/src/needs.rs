@@ -26,6 +26,18 @@ pub fn ensure_twemproxy() {
     install(|| if find("nutcracker").is_none() { vec!["nutcracker"] } else { Vec::new() });
 }
 
+/// Installs what loads and looks at gateways: `h2load`, `wrk`, `curl`, and `dnsmasq`, where they are missing.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_clients() {
+    install(|| {
+        let all =
+            [("h2load", "nghttp2-client"), ("wrk", "wrk"), ("curl", "curl"), ("dnsmasq", "dnsmasq-base")];
+        all.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect()
+    });
+}
+
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
     lock.lock().unwrap();

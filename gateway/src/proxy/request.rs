@@ -45,7 +45,8 @@ impl Proxy {
         let keepalive = server.keepalive_timeout;
         ctx.running = Some(running.clone());
         let downstream = session.as_mut();
-        downstream.set_keepalive(Some(keepalive.as_secs().max(1)));
+        let kept = (!self.in_flight.is_stopping()).then_some(keepalive.as_secs().max(1));
+        downstream.set_keepalive(kept);
         let checked = match session.as_downstream().as_http1() {
             Some(http1) => {
                 limits::check(&http1.get_headers_raw_bytes(), line, all).map_err(limits::Refused::status)

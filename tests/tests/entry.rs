@@ -1,0 +1,90 @@
+//! How clients come in: TLS by name, HTTP/2, and the PROXY protocol.
+
+// Helpers outside a #[test] function are tests too.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use satchel_tests::client::{connect, read_response};
+use satchel_tests::{Gateway, Tomcat, TomcatVersion, certificate, eventually, needs, ports};
+
+fn tomcat() -> (tempfile::TempDir, Tomcat) {
+    let store = tempfile::tempdir_in("/dev/shm").unwrap();
+    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store.path().join("ROOT")).start();
+    (store, tomcat)
+}
+
+/// Status and HTTP version, or curl's word for what is wrong.
+fn curl(host: &str, port: u16, trusted: &Path) -> String {
+    let output = Command::new("curl")
+        .args(["-sS", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "--cacert"])
+        .arg(trusted)
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1"), &format!("https://{host}:{port}/whoami")])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { text(&output.stdout) } else { text(&output.stderr) }
+}
+
+#[test]
+fn each_name_has_its_certificate_and_a_reload_replaces_it() {
+    needs::ensure_clients();
+    let (_store, tomcat) = tomcat();
+    let port = ports::free();
+    let gateway = Gateway::with(|plain, directory| {
+        let mut text = format!(
+            "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n",
+            tomcat.port()
+        );
+        for (name, listen) in [("a.test", format!("\"127.0.0.1:{plain}\", ")), ("b.test", String::new())] {
+            let (chain, key) = certificate::write(directory, name, name);
+            text.push_str(&format!(
+                "[[server]]\nlisten = [{listen}\"127.0.0.1:{port} ssl http2\"]\nserver_name = [\"{name}\"]\nssl_certificate = \"{}\"\n\
+                 ssl_certificate_key = \"{}\"\nproxy_pass = \"http://t\"\n",
+                chain.display(),
+                key.display()
+            ));
+        }
+        text
+    });
+    let pem = |name: &str| gateway.directory().join(format!("{name}.pem"));
+    assert_eq!(curl("a.test", port, &pem("a.test")), "200 2");
+    assert_eq!(curl("b.test", port, &pem("b.test")), "200 2");
+    assert!(curl("b.test", port, &pem("a.test")).contains("self-signed"), "each has its own");
+    let old = gateway.directory().join("old.pem");
+    std::fs::copy(pem("b.test"), &old).unwrap();
+    certificate::write(gateway.directory(), "b.test", "b.test");
+    assert_eq!(curl("b.test", port, &old), "200 2", "not before the reload");
+    gateway.reload();
+    assert_eq!(curl("b.test", port, &pem("b.test")), "200 2");
+    assert!(curl("b.test", port, &old).contains("certificate"));
+}
+
+#[test]
+fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
+    let (_store, tomcat) = tomcat();
+    let port = ports::free();
+    let gateway = Gateway::with(|plain, _| {
+        format!(
+            "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n[[server]]\nlisten = \
+             [\"127.0.0.1:{plain}\", \"127.0.0.1:{port} proxy_protocol\"]\nproxy_pass = \"http://t\"\n",
+            tomcat.port()
+        )
+    });
+    let ask = |header: &[u8]| {
+        let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        stream.write_all(header).unwrap();
+        stream.write_all(b"GET /headers HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        read_response(&mut BufReader::new(stream), false).map(|response| response.text())
+    };
+    let text = ask(b"PROXY TCP4 192.0.2.9 127.0.0.1 5 80\r\n").unwrap();
+    assert!(text.contains("x-real-ip: 192.0.2.9") && text.contains("x-forwarded-for: 192.0.2.9"), "{text}");
+    let mut v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    v2.extend_from_slice(&[192, 0, 2, 7, 127, 0, 0, 1, 0, 5, 0, 80]);
+    assert!(ask(&v2).unwrap().contains("x-real-ip: 192.0.2.7"));
+    assert!(ask(b"").is_err(), "without one the connection is closed");
+    eventually("it is said why", || gateway.log().contains("does not begin with a PROXY protocol header"));
+}

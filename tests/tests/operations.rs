@@ -1,0 +1,164 @@
+//! The gateway while it is reloaded, replaced by a new process, and stopped, under load of both HTTP versions.
+
+// Helpers outside a #[test] function are tests too.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use satchel_tests::{Client, Gateway, Tomcat, TomcatVersion, certificate, eventually, needs};
+
+/// Of each HTTP version.
+const REQUESTS: usize = 50_000;
+
+fn tomcat() -> (tempfile::TempDir, Tomcat) {
+    let store = tempfile::tempdir_in("/dev/shm").unwrap();
+    let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store.path().join("ROOT")).start();
+    (store, tomcat)
+}
+
+fn config(port: u16, tls: u16, directory: &Path, tomcat: &Tomcat) -> String {
+    let (chain, key) = certificate::write(directory, "cert", "localhost");
+    format!(
+        "upgrade_sock = \"{}\"\naccess_log.path = \"off\"\n[[upstream]]\nname = \"tomcats\"\n[[upstream.server]]\naddress = \
+         \"127.0.0.1:{}\"\n[[server]]\nlisten = [\"127.0.0.1:{port}\", \"127.0.0.1:{tls} ssl http2\"]\nssl_certificate = \"{}\"\n\
+         ssl_certificate_key = \"{}\"\nproxy_pass = \"http://tomcats\"\nkeepalive_requests = 1000000\n",
+        directory.join("upgrade.sock").display(),
+        tomcat.port(),
+        chain.display(),
+        key.display(),
+    )
+}
+
+/// All requests over HTTP/2. h2load does not connect again when a server says that it goes away, so it is started again.
+fn http2(url: String) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut done = 0;
+        while done < REQUESTS {
+            let left = (REQUESTS - done).to_string();
+            let output =
+                Command::new("h2load").args(["-n", &left, "-c", "4", "-m", "4", &url]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let line = text.lines().find_map(|line| line.strip_prefix("requests: ")).unwrap_or_default();
+            let count = |what: &str| -> usize {
+                let found = line.split(", ").find_map(|part| part.strip_suffix(what)?.parse().ok());
+                found.unwrap_or_else(|| panic!("{text}"))
+            };
+            let succeeded = count(" succeeded");
+            assert_eq!(
+                (count(" started"), count(" done"), count(" timeout")),
+                (succeeded, succeeded, 0),
+                "{text}"
+            );
+            assert!(succeeded > 0 && text.contains(&format!("status codes: {succeeded} 2xx")), "{text}");
+            done += succeeded;
+        }
+    })
+}
+
+/// As many over HTTP/1.1. (h2load does not count answers without a reason phrase, which Tomcat's are.)
+fn http1(url: String) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut done = 0;
+        while done < REQUESTS {
+            let output = Command::new("wrk").args(["-t1", "-c8", "-d5s", &url]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}");
+            let count = text
+                .lines()
+                .find_map(|line| line.trim().split_once(" requests in ")?.0.parse::<usize>().ok());
+            done += count.unwrap_or_else(|| panic!("{text}"));
+        }
+    })
+}
+
+#[test]
+fn no_request_fails_while_the_gateway_is_reloaded_and_replaced() {
+    needs::ensure_clients();
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let mut gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+    let page = "kind/small?nosession=1";
+    let loads = [
+        http1(format!("http://127.0.0.1:{}/{page}", gateway.port())),
+        http2(format!("https://127.0.0.1:{tls}/{page}")),
+    ];
+    let (mut reloads, mut replaced) = (0, 0);
+    while loads.iter().any(|load| !load.is_finished()) {
+        gateway
+            .change("keepalive_requests = 1000000", "keepalive_requests = 1000000\nsend_timeout = \"61s\"");
+        gateway.reload();
+        gateway.change("\nsend_timeout = \"61s\"", "");
+        gateway.reload();
+        reloads += 2;
+        if replaced < 2 {
+            replaced += 1;
+            let mut old = gateway.upgrade(&format!("log{replaced}"));
+            eventually("the old process has ended", || old.exit_code() == Some(0));
+        }
+    }
+    for load in loads {
+        load.join().unwrap();
+    }
+    println!("{REQUESTS} requests of each version over {reloads} reloads and {replaced} upgrades");
+    assert!(reloads >= 2 && replaced == 2);
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+    let original = std::fs::read_to_string(gateway.directory().join("gateway.toml")).unwrap();
+    let other = satchel_tests::ports::free();
+    let moved = format!("127.0.0.1:{other}");
+    let at = format!("127.0.0.1:{}", gateway.port());
+    for (n, (find, replace, said)) in (1..).zip([
+        (
+            "proxy_pass = \"http://tomcats\"",
+            "proxy_pass = \"http://nobody\"",
+            "there is no upstream \"nobody\"",
+        ),
+        ("keepalive_requests = 1000000", "keepalive = 7", "keepalive"),
+        ("cert.pem", "none.pem", "cannot read"),
+        (at.as_str(), moved.as_str(), "listen cannot be changed by a reload"),
+        ("access_log.path = \"off\"", "access_log.path = \"stdout\"", "access_log cannot be changed"),
+    ]) {
+        gateway.change(find, replace);
+        gateway.process_signal_hup();
+        eventually("it says why", || gateway.log().matches("Configuration not reloaded").count() == n);
+        assert!(gateway.log().contains(said), "{said}: {}", gateway.log());
+        assert_eq!(gateway.client().get("/kind/small?nosession=1").status, 200);
+        std::fs::write(gateway.directory().join("gateway.toml"), &original).unwrap();
+    }
+    gateway.reload();
+}
+
+#[test]
+fn a_stop_finishes_requests_of_both_versions() {
+    needs::ensure_clients();
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let mut gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+    let page = "kind/small?nosession=1&ms=2000";
+    let urls =
+        [format!("http://127.0.0.1:{}/{page}", gateway.port()), format!("https://127.0.0.1:{tls}/{page}")];
+    let requests: Vec<Child> = urls
+        .iter()
+        .flat_map(|url| std::iter::repeat_n(url, 4))
+        .map(|url| {
+            let arguments = ["-sk", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{http_version}"];
+            Command::new("curl").args(arguments).arg(url).stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let running = || Client::new(tomcat.port()).get("/stats?key=runs").number("count") == Some(8);
+    eventually("all run", running);
+    gateway.process().terminate();
+    let answers: Vec<String> = requests
+        .into_iter()
+        .map(|request| String::from_utf8(request.wait_with_output().unwrap().stdout).unwrap())
+        .collect();
+    assert_eq!(answers, ["200 1.1", "200 1.1", "200 1.1", "200 1.1", "200 2", "200 2", "200 2", "200 2"]);
+    eventually("it has ended", || gateway.process().exit_code() == Some(0));
+}
