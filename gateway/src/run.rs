@@ -74,8 +74,13 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
             true => Some(tls::acceptor(shared.clone(), listen.address, listen.http2)?),
             false => None,
         };
-        let entry =
-            Entry { http: http.clone(), acceptor, proxy_protocol: listen.proxy_protocol, header_timeout };
+        let entry = Entry {
+            http: http.clone(),
+            acceptor,
+            proxy_protocol: listen.proxy_protocol,
+            header_timeout,
+            in_flight: in_flight.clone(),
+        };
         let mut service = Service::new(format!("gateway {}", listen.address), entry);
         service.add_tcp(&listen.address.to_string());
         log::info!("Listening on {}{}", listen.address, if listen.ssl { " with TLS" } else { "" });

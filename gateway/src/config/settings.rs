@@ -29,6 +29,8 @@ pub struct Settings {
     pub proxy_send_timeout: Duration,
     /// When another server is tried.
     pub next_upstream: NextUpstream,
+    /// Whether what a client does not take at once is spooled.
+    pub proxy_buffering: bool,
     /// Fields that are set on the request.
     pub proxy_set_header: Vec<(HeaderName, Template)>,
     /// Fields that are taken from the response.
@@ -151,6 +153,7 @@ impl Settings {
             proxy_read_timeout: defaults::PROXY_READ_TIMEOUT.0,
             proxy_send_timeout: defaults::PROXY_SEND_TIMEOUT.0,
             next_upstream: on(&defaults::PROXY_NEXT_UPSTREAM),
+            proxy_buffering: true,
             proxy_set_header: Vec::new(),
             proxy_hide_header: Vec::new(),
             proxy_redirect: Redirects::Default,
@@ -198,6 +201,7 @@ impl Settings {
         if let Some(Time(time)) = raw.proxy_next_upstream_timeout {
             new.next_upstream.timeout_total = (!time.is_zero()).then_some(time);
         }
+        new.proxy_buffering = raw.proxy_buffering.unwrap_or(new.proxy_buffering);
         if let Some(set) = &raw.proxy_set_header {
             new.proxy_set_header = request_headers(&key("proxy_set_header"), set)?;
         }

@@ -1,7 +1,8 @@
-//! From an accepted connection to HTTP: the PROXY protocol's header, TLS, and the deadline for request headers.
+//! From an accepted connection to HTTP: the PROXY protocol's header, TLS, the deadline for request headers, and the spool for slow readers.
 
-mod deadline;
+mod guarded;
 mod proxy_protocol;
+mod spool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,13 @@ use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use satchel_common::server::InFlight;
 use tokio::time::timeout;
 
-pub use deadline::{header_has_come, next_request};
+pub use guarded::{buffer, header_has_come, next_request};
 
 use crate::proxy::Proxy;
-use deadline::Guarded;
+use guarded::Guarded;
 
 /// For the PROXY protocol's header: a balancer sends it with the connection.
 const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(5);
@@ -35,6 +37,8 @@ pub struct Entry {
     pub proxy_protocol: bool,
     /// For a request's header.
     pub header_timeout: Duration,
+    /// What a stop waits for.
+    pub in_flight: InFlight,
 }
 
 #[async_trait]
@@ -73,10 +77,10 @@ impl Entry {
                 Err(_) => return None,
             },
         };
-        // HTTP/2 has streams and an idle timeout of its own.
+        // HTTP/2 has streams, which have windows, and an idle timeout of its own.
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return Some(stream);
         }
-        Some(Box::new(Guarded::new(stream, self.header_timeout)))
+        Some(Box::new(Guarded::new(stream, self.header_timeout, self.in_flight.clone())))
     }
 }

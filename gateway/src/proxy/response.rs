@@ -8,17 +8,40 @@ use pingora_proxy::Session;
 
 use super::{Ctx, answer};
 use crate::config::Compression;
+use crate::entry;
 use crate::forwarding::{
     Passed, add_headers, hide_headers, name_charset, rewrite_cookie_paths, rewrite_redirect,
 };
 
+/// A server's word about this response, as with nginx.
+const X_ACCEL_BUFFERING: &str = "x-accel-buffering";
+
 impl Ctx {
+    /// Whether the response is spooled for a slow reader: a tunnel and an event stream never are.
+    fn choose_buffering(&self, session: &mut Session, response: &mut ResponseHeader) {
+        let Some(settings) = self.settings() else { return };
+        let is = |name, text: &[u8]| {
+            let value: Option<&http::HeaderValue> = response.headers.get(name);
+            value.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(text))
+        };
+        let on = match response.headers.get(X_ACCEL_BUFFERING) {
+            Some(value) => value.as_bytes().eq_ignore_ascii_case(b"yes"),
+            None => settings.proxy_buffering,
+        };
+        let on = on && response.status.as_u16() != 101 && !is(CONTENT_TYPE, b"text/event-stream");
+        response.remove_header(X_ACCEL_BUFFERING);
+        if let Some(stream) = session.as_downstream().stream() {
+            entry::buffer(stream, on.then_some(settings.send_timeout));
+        }
+    }
+
     /// Rewrites, adds and takes away what the configuration says.
     pub(super) fn finish_response(
         &mut self,
         session: &mut Session,
         response: &mut ResponseHeader,
     ) -> Result<()> {
+        self.choose_buffering(session, response);
         // 100 and 103 are not responses; a tunnel's is not ours.
         if response.status.is_informational() {
             return Ok(());

@@ -15,7 +15,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("proxy_next_upstream", By(proxy_next_upstream)),
     ("proxy_next_upstream_tries", Number("proxy_next_upstream_tries")),
     ("proxy_next_upstream_timeout", By(proxy_next_upstream_timeout)),
-    ("proxy_buffering", Only("off", "responses are passed on as they come")),
+    ("proxy_buffering", Flag("proxy_buffering")),
     ("proxy_request_buffering", Only("on", "the sidecar takes uploads in whole before its Tomcat gets them")),
     ("proxy_intercept_errors", Flag("proxy_intercept_errors")),
     ("proxy_redirect", By(proxy_redirect)),

@@ -82,13 +82,12 @@ fn proxying() {
             "proxy_redirect http://a/ /b/; proxy_redirect ~*^http: $scheme:;",
             "proxy_redirect = [[\"http://a/\", \"/b/\"], [\"~*^http:\", \"$scheme:\"]]",
         ),
+        ("proxy_buffering off;", "proxy_buffering = false"),
         ("proxy_cookie_path ~^/(.*)$ /x/$1;", "proxy_cookie_path = [[\"~^/(.*)$\", \"/x/$1\"]]"),
     ]);
     assert_said(&[
         ("proxy_next_upstream error denied;", "without denied"),
         ("proxy_redirect default;", "NeedsNothing"),
-        ("proxy_buffering off;", "NeedsNothing"),
-        ("proxy_buffering on;", "NotCarried"),
         ("proxy_redirect http://$host/ /;", "second part only"),
         ("proxy_cookie_path / $x;", "variables are not possible"),
         ("proxy_http_version 1.0;", "Changed"),

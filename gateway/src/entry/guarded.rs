@@ -1,0 +1,270 @@
+//! A client's connection with what Pingora's has not.
+//!
+//! A request's header has to come whole within a time, as with nginx's `client_header_timeout`: Pingora bounds each read only, so that a client
+//! could send a byte a minute and keep its connection for ever. And what a slow client has not read yet is spooled, as with nginx's
+//! `proxy_buffering`: Pingora passes a response on as fast as it is read, so that a slow reader would hold a server's thread, and the session's
+//! lock with it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use satchel_common::server::InFlight;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::spool::Spool;
+
+/// A client's connection.
+pub struct Guarded {
+    io: Arc<Mutex<Io>>,
+    within: Duration,
+    /// A header is awaited.
+    waiting: AtomicBool,
+    /// When the header has to be whole; runs from its first byte on, or from the connection's beginning.
+    deadline: Option<Pin<Box<Sleep>>>,
+    in_flight: InFlight,
+}
+
+/// The connection itself, shared with the task that empties the spool.
+struct Io {
+    inner: Stream,
+    spool: Spool,
+    /// Whether what the client does not take at once may be spooled, and how long it may then take nothing.
+    buffering: Option<Duration>,
+    /// A task empties the spool.
+    draining: bool,
+    /// Nothing can be written any more.
+    failed: bool,
+    /// The connection is to be closed when the spool is empty.
+    closing: bool,
+    /// Who waits for room.
+    waker: Option<Waker>,
+}
+
+/// The header of a request has come.
+pub fn header_has_come(stream: &Stream) {
+    if let Some(guarded) = guarded(stream) {
+        guarded.waiting.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The connection waits for its next request.
+pub fn next_request(stream: &Stream) {
+    if let Some(guarded) = guarded(stream) {
+        guarded.waiting.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether the response that follows is spooled; `None`: it is not. Otherwise how long the client may take nothing of it.
+pub fn buffer(stream: &Stream, send_timeout: Option<Duration>) {
+    if let Some(guarded) = guarded(stream) {
+        lock(&guarded.io).buffering = send_timeout;
+    }
+}
+
+fn guarded(stream: &Stream) -> Option<&Guarded> {
+    stream.as_any().downcast_ref::<Guarded>()
+}
+
+fn lock(io: &Mutex<Io>) -> MutexGuard<'_, Io> {
+    io.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guarded")
+    }
+}
+
+impl Guarded {
+    pub(super) fn new(inner: Stream, within: Duration, in_flight: InFlight) -> Self {
+        let deadline = Some(Box::pin(sleep_until(Instant::now() + within)));
+        let io = Io {
+            inner,
+            spool: Spool::default(),
+            buffering: None,
+            draining: false,
+            failed: false,
+            closing: false,
+            waker: None,
+        };
+        Self { io: Arc::new(Mutex::new(io)), within, waiting: AtomicBool::new(true), deadline, in_flight }
+    }
+
+    /// Runs for as long as the spool has something. The process does not end before.
+    fn drain(&self, send_timeout: Duration) {
+        let (io, working) = (self.io.clone(), self.in_flight.start());
+        tokio::spawn(async move {
+            let _working = working;
+            loop {
+                let step = std::future::poll_fn(|cx| lock(&io).poll_drain(cx));
+                match timeout(send_timeout, step).await {
+                    Ok(Ok(false)) => {}
+                    Ok(Ok(true)) => return,
+                    Ok(Err(_)) | Err(_) => return lock(&io).fail(),
+                }
+            }
+        });
+    }
+}
+
+impl Io {
+    /// Writes a piece of the spool. `true`: nothing is left, and the draining has ended.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.spool.is_empty() {
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+            if self.closing {
+                ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            }
+            self.draining = false;
+            self.wake();
+            return Poll::Ready(Ok(true));
+        }
+        let front = self.spool.front()?;
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, front))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.spool.consume(written);
+        self.wake();
+        Poll::Ready(Ok(false))
+    }
+
+    fn fail(&mut self) {
+        self.failed = true;
+        self.draining = false;
+        self.spool.clear();
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.waiting.load(Ordering::Relaxed) {
+            this.deadline = None;
+            return Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf);
+        }
+        if let Some(deadline) = &mut this.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        ready!(Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf))?;
+        if this.deadline.is_none() {
+            this.deadline = Some(Box::pin(sleep_until(Instant::now() + this.within)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut io = lock(&self.io);
+        if io.failed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if io.spool.is_empty() && !io.draining {
+            let written = Pin::new(&mut io.inner).poll_write(cx, buf);
+            if written.is_ready() || io.buffering.is_none() {
+                return written;
+            }
+        }
+        let Some(send_timeout) = io.buffering else { return io.wait(cx) };
+        if !io.spool.push(buf) {
+            return io.wait(cx);
+        }
+        if !std::mem::replace(&mut io.draining, true) {
+            drop(io);
+            self.drain(send_timeout);
+        }
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut io = lock(&self.io);
+        match io.draining {
+            false => Pin::new(&mut io.inner).poll_flush(cx),
+            true if io.buffering.is_some() => Poll::Ready(Ok(())),
+            true => io.wait(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut io = lock(&self.io);
+        if io.draining {
+            io.closing = true;
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut io.inner).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Guarded {
+    async fn shutdown(&mut self) {
+        let _ = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx)).await;
+    }
+}
+
+impl Peek for Guarded {}
+
+impl UniqueID for Guarded {
+    fn id(&self) -> UniqueIDType {
+        lock(&self.io).inner.id()
+    }
+}
+
+impl Ssl for Guarded {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        lock(&self.io).inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        lock(&self.io).inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Guarded {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        lock(&self.io).inner.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Guarded {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        lock(&self.io).inner.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Guarded {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        lock(&self.io).inner.get_socket_digest()
+    }
+}
