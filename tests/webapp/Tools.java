@@ -75,6 +75,7 @@ public class Tools extends HttpServlet {
                 return;
             }
             case "/download": {
+                Common.count("downloads");
                 long left = Long.parseLong(request.getParameter("bytes"));
                 response.setContentLengthLong(left);
                 OutputStream out = response.getOutputStream();
