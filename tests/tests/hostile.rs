@@ -46,8 +46,10 @@ fn r02_r03_r04_ids_that_lie_are_never_used() {
         let response = with_cookie(&mut client, "/kind/small?read=1", &format!("JSESSIONID={lie}"));
         assert_unknown(&response, lie);
     }
+    // Past the gateway, which refuses some of them by itself.
+    let mut beside = farm.sidecars[0].client();
     for lie in ["..", "..%2fevil", "0123456789ABCDEF0123456789ABCDEF-n1", "%00"] {
-        let response = with_cookie(&mut client, &format!("/kind/small;jsessionid={lie}?read=1"), "a=b");
+        let response = with_cookie(&mut beside, &format!("/kind/small;jsessionid={lie}?read=1"), "a=b");
         assert_unknown(&response, lie);
     }
     // Control bytes are not HTTP.
