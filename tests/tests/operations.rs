@@ -1,7 +1,7 @@
 //! The gateway while it is reloaded, replaced by a new process, and stopped, under load of both HTTP versions.
 
 // Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,7 +43,7 @@ fn http2(url: String) -> JoinHandle<()> {
             let line = text.lines().find_map(|line| line.strip_prefix("requests: ")).unwrap_or_default();
             let count = |what: &str| -> usize {
                 let found = line.split(", ").find_map(|part| part.strip_suffix(what)?.parse().ok());
-                found.unwrap_or_else(|| panic!("{text}"))
+                found.expect(&text)
             };
             let succeeded = count(" succeeded");
             assert_eq!(
@@ -68,7 +68,7 @@ fn http1(url: String) -> JoinHandle<()> {
             let count = text
                 .lines()
                 .find_map(|line| line.trim().split_once(" requests in ")?.0.parse::<usize>().ok());
-            done += count.unwrap_or_else(|| panic!("{text}"));
+            done += count.expect(&text);
         }
     })
 }

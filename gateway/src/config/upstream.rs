@@ -57,6 +57,21 @@ pub enum Source {
     Service(String),
 }
 
+/// Of a server of which nothing is said.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            weight: defaults::WEIGHT,
+            max_fails: defaults::MAX_FAILS,
+            fail_timeout: defaults::FAIL_TIMEOUT.0,
+            max_conns: 0,
+            backup: false,
+            admin: Admin::Up,
+            slow_start: Duration::ZERO,
+        }
+    }
+}
+
 /// An active check.
 #[derive(Debug, Clone)]
 pub struct CheckConfig {
@@ -130,15 +145,6 @@ pub(super) fn upstream(raw: raw::Upstream) -> Result<UpstreamConfig, Invalid> {
 
 /// A group of one, for `proxy_pass` to an address.
 pub(super) fn of_address(name: &str, address: &HostPort) -> Result<UpstreamConfig, String> {
-    let options = Options {
-        weight: defaults::WEIGHT,
-        max_fails: defaults::MAX_FAILS,
-        fail_timeout: defaults::FAIL_TIMEOUT.0,
-        max_conns: 0,
-        backup: false,
-        admin: Admin::Up,
-        slow_start: Duration::ZERO,
-    };
     Ok(UpstreamConfig {
         name: name.to_owned(),
         method: Method::RoundRobin,
@@ -148,7 +154,7 @@ pub(super) fn of_address(name: &str, address: &HostPort) -> Result<UpstreamConfi
         retry_budget: defaults::RETRY_BUDGET,
         file: None,
         check: None,
-        servers: vec![PeerConfig { source: Source::Known(resolve(address)?), options }],
+        servers: vec![PeerConfig { source: Source::Known(resolve(address)?), options: Options::default() }],
     })
 }
 
@@ -165,15 +171,15 @@ fn peer(raw: raw::Peer, key: &impl Fn(&str) -> String) -> Result<PeerConfig, Inv
         (_, true) => Admin::Drain,
         _ => Admin::Up,
     };
-    let fail_timeout = raw.fail_timeout.unwrap_or(defaults::FAIL_TIMEOUT).0;
+    let usual = Options::default();
     let options = Options {
         weight,
-        max_fails: raw.max_fails.unwrap_or(defaults::MAX_FAILS),
-        fail_timeout,
-        max_conns: raw.max_conns.unwrap_or(0),
+        max_fails: raw.max_fails.unwrap_or(usual.max_fails),
+        fail_timeout: raw.fail_timeout.map_or(usual.fail_timeout, |time| time.0),
+        max_conns: raw.max_conns.unwrap_or(usual.max_conns),
         backup: raw.backup,
         admin,
-        slow_start: raw.slow_start.unwrap_or(Time(Duration::ZERO)).0,
+        slow_start: raw.slow_start.map_or(usual.slow_start, |time| time.0),
     };
     let source = match raw.service {
         Some(service) => Source::Service(service_name(&service, &raw.address)),

@@ -4,12 +4,10 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use satchel_common::units::Time;
 
 use crate::balancer::{Admin, Options};
-use crate::config::defaults;
 
 /// Why a list of servers can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +59,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<(SocketAddr, Options)>, FileEr
 fn server(line: &str) -> Result<Vec<(SocketAddr, Options)>, String> {
     let mut words = line.split_ascii_whitespace();
     let address = words.next().unwrap_or_default();
-    let mut options = Options {
-        weight: defaults::WEIGHT,
-        max_fails: defaults::MAX_FAILS,
-        fail_timeout: defaults::FAIL_TIMEOUT.0,
-        max_conns: 0,
-        backup: false,
-        admin: Admin::Up,
-        slow_start: Duration::ZERO,
-    };
+    let mut options = Options::default();
     for word in words {
         let wrong = || {
             format!(
