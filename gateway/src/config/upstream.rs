@@ -8,7 +8,6 @@ use std::time::Duration;
 use regex::bytes::Regex;
 use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
-use satchel_common::units::Time;
 
 use super::raw::CheckKind;
 use super::{defaults, raw};
