@@ -1,7 +1,7 @@
 //! A real gateway process.
 
 use std::fmt::Write as _;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -36,24 +36,27 @@ impl Gateway {
     /// # Panics
     /// When it does not start.
     pub fn with(config: impl FnOnce(u16, &Path) -> String) -> Self {
-        Self::start_at(ports::free(), config)
+        let port = ports::free();
+        Self::start_at(local(port), |directory| config(port, directory))
     }
 
-    fn start_at(port: u16, config: impl FnOnce(u16, &Path) -> String) -> Self {
+    /// One with a configuration of one's own, in which it listens at `address`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn run(config: &str, address: SocketAddr) -> Self {
+        Self::start_at(address, |_| config.to_owned())
+    }
+
+    fn start_at(address: SocketAddr, config: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("gateway.toml"), config(port, directory.path())).unwrap();
-        let process = launch(directory.path(), "log", &[]);
-        let mut gateway = Self { process, port, directory };
-        gateway.await_ready();
-        gateway
-    }
-
-    fn await_ready(&mut self) {
-        let port = self.port;
+        std::fs::write(directory.path().join("gateway.toml"), config(directory.path())).unwrap();
+        let mut process = launch(directory.path(), "log", &[]);
         eventually("the gateway listens", || {
-            assert!(self.process.is_running(), "the gateway ended: {}", self.process.log());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            assert!(process.is_running(), "the gateway ended: {}", process.log());
+            TcpStream::connect(address).is_ok()
         });
+        Self { process, port: address.port(), directory }
     }
 
     /// Its directory: its configuration is `gateway.toml` in it.
@@ -171,8 +174,12 @@ impl Builder {
             text.push_str("client_max_body_size = \"100m\"\n");
         }
         text.push_str(&self.settings);
-        Gateway::start_at(port, |_, _| text)
+        Gateway::start_at(local(port), |_| text)
     }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 fn launch(directory: &Path, log: &str, arguments: &[&str]) -> Process {

@@ -38,6 +38,14 @@ pub fn ensure_clients() {
     });
 }
 
+/// Makes sure that nginx is there; the smallest of Debian's packages, and never its service.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_nginx() {
+    install(|| if find("nginx").is_none() { vec!["nginx-light"] } else { Vec::new() });
+}
+
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
     lock.lock().unwrap();

@@ -1,0 +1,61 @@
+//! A real nginx, in one process and in the foreground.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use crate::process::Process;
+use crate::{Client, eventually, needs};
+
+/// For the `http` block: temporary files go to the process's own directory.
+pub const TEMP_PATHS: &str = "client_body_temp_path tmp/body; proxy_temp_path tmp/proxy; fastcgi_temp_path tmp/fastcgi; \
+                              uwsgi_temp_path tmp/uwsgi; scgi_temp_path tmp/scgi;";
+
+/// A running nginx.
+pub struct Nginx {
+    process: Process,
+    config: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Nginx {
+    /// With this `nginx.conf`, which needs [`TEMP_PATHS`] in its `http` block, and these ports of 127.0.0.1 in it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(config: &str, ports: &[u16]) -> Self {
+        needs::ensure_nginx();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("tmp")).unwrap();
+        let file = directory.path().join("nginx.conf");
+        std::fs::write(&file, config).unwrap();
+        // Without a master there is no worker that would outlive a killed one. Its words for that are no part of the configuration.
+        let own = format!("daemon off; master_process off; pid {}/pid;", directory.path().display());
+        let program = needs::find("nginx").unwrap();
+        let mut process = Process::start("nginx", &program, &directory.path().join("log"), |command| {
+            command.arg("-p").arg(directory.path()).arg("-c").arg(&file);
+            command.args(["-e", "stderr", "-g", &own]);
+        });
+        for port in ports {
+            eventually("nginx listens", || {
+                assert!(process.is_running(), "nginx ended: {}", process.log());
+                TcpStream::connect(("127.0.0.1", *port)).is_ok()
+            });
+        }
+        Self { process, config: file, _directory: directory }
+    }
+
+    /// Its `nginx.conf`.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// A client of it.
+    pub fn client(&self, port: u16) -> Client {
+        Client::new(port)
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
