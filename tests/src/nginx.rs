@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::process::Process;
 use crate::{Client, eventually, needs};
 
-/// For the `http` block: temporary files go to the process's own directory.
-pub const TEMP_PATHS: &str = "client_body_temp_path tmp/body; proxy_temp_path tmp/proxy; fastcgi_temp_path tmp/fastcgi; \
+/// Temporary files go to the process's own directory.
+const TEMP_PATHS: &str = "client_body_temp_path tmp/body; proxy_temp_path tmp/proxy; fastcgi_temp_path tmp/fastcgi; \
                               uwsgi_temp_path tmp/uwsgi; scgi_temp_path tmp/scgi;";
 
 /// A running nginx.
@@ -18,7 +18,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// With this `nginx.conf`, which needs [`TEMP_PATHS`] in its `http` block, and these ports of 127.0.0.1 in it.
+    /// With this `nginx.conf`, which has these ports of 127.0.0.1 and a line `http {`.
     ///
     /// # Panics
     /// When it does not start.
@@ -28,11 +28,13 @@ impl Nginx {
         std::fs::create_dir(directory.path().join("tmp")).unwrap();
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, config).unwrap();
+        let run = directory.path().join("run.conf");
+        std::fs::write(&run, config.replacen("http {", &format!("http {{ {TEMP_PATHS}"), 1)).unwrap();
         // Without a master there is no worker that would outlive a killed one. Its words for that are no part of the configuration.
         let own = format!("daemon off; master_process off; pid {}/pid;", directory.path().display());
         let program = needs::find("nginx").unwrap();
         let mut process = Process::start("nginx", &program, &directory.path().join("log"), |command| {
-            command.arg("-p").arg(directory.path()).arg("-c").arg(&file);
+            command.arg("-p").arg(directory.path()).arg("-c").arg(&run);
             command.args(["-e", "stderr", "-g", &own]);
         });
         for port in ports {
@@ -44,7 +46,7 @@ impl Nginx {
         Self { process, config: file, _directory: directory }
     }
 
-    /// Its `nginx.conf`.
+    /// Its `nginx.conf`, without the words of the harness.
     pub fn config(&self) -> &Path {
         &self.config
     }

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use satchel_tests::nginx::TEMP_PATHS;
 use satchel_tests::{Client, Gateway, Nginx, ports};
 
 const SETS: usize = 100;
@@ -55,13 +54,13 @@ fn a_hundred_weight_sets_have_nginxs_order() {
     let servers: Vec<u16> = (0..SERVERS).map(|_| ports::free()).collect();
     let (nginx_port, gateway_port) = (ports::free(), ports::free());
 
-    let mut config = format!("events {{ }}\nhttp {{ {TEMP_PATHS} access_log off;\n");
+    let mut config = String::from("events { }\nhttp {\naccess_log off;\n");
     for (number, port) in servers.iter().enumerate() {
         let _ = writeln!(config, "server {{ listen 127.0.0.1:{port}; return 200 {number}; }}");
     }
     let _back_ends = Nginx::start(&format!("{config}}}\n"), &servers);
 
-    let mut config = format!("events {{ }}\nhttp {{ {TEMP_PATHS} access_log off;\n");
+    let mut config = String::from("events { }\nhttp {\naccess_log off;\n");
     let mut locations = String::new();
     let mut toml = String::from("[access_log]\npath = \"off\"\n");
     let mut toml_locations = String::new();

@@ -133,6 +133,13 @@ pub struct RateLimit {
     pub nodelay: bool,
 }
 
+impl Compression {
+    /// Whether any encoding is offered.
+    pub fn is_on(&self) -> bool {
+        self.gzip || self.brotli || self.zstd
+    }
+}
+
 impl Settings {
     /// Where nothing is said.
     pub(crate) fn defaults() -> Self {
@@ -330,11 +337,12 @@ fn template(key: &str, text: &str) -> Result<Template, Invalid> {
     Template::parse(text).map_err(|error| Invalid::new(key, error.to_string()))
 }
 
-/// nginx's `~regex` and `~*regex`; anything else is a prefix.
+/// nginx's `~regex` and `~*regex`, in place of which all of the value is replaced; anything else is a prefix.
 fn pattern(key: &str, text: &str) -> Result<Regex, Invalid> {
+    let whole = |flags: &str, regex: &str| format!("(?s{flags})^.*?(?:{}).*$", regex.trim_start());
     let regex = match (text.strip_prefix("~*"), text.strip_prefix('~')) {
-        (Some(regex), _) => format!("(?i){}", regex.trim_start()),
-        (_, Some(regex)) => regex.trim_start().to_owned(),
+        (Some(regex), _) => whole("i", regex),
+        (_, Some(regex)) => whole("", regex),
         _ => format!("^{}", regex::escape(text)),
     };
     Regex::new(&regex).map_err(|error| Invalid::new(key, error.to_string()))

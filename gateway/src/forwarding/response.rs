@@ -160,7 +160,8 @@ pub fn name_charset(response: &mut ResponseHeader, charset: Option<&str>) -> Res
     let (Some(charset), Some(kind)) = (charset, text_of(response, &CONTENT_TYPE)) else { return Ok(()) };
     let lower = kind.to_ascii_lowercase();
     let media = lower.split(';').next().unwrap_or_default().trim();
-    if TEXTS.contains(&media) && !lower.contains("charset=") {
+    // As nginx: not where there is nothing to read.
+    if TEXTS.contains(&media) && !lower.contains("charset=") && !response.status.is_redirection() {
         response.insert_header(CONTENT_TYPE, format!("{kind}; charset={charset}"))?;
     }
     Ok(())

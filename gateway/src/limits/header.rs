@@ -25,7 +25,7 @@ impl Refused {
 /// Checks the bytes of request line and header of HTTP/1.
 ///
 /// Refused as ambiguous: `Transfer-Encoding` beside `Content-Length`, or other than one `chunked`; more than one `Content-Length` or
-/// `Host`, none in HTTP/1.1; a CR that ends no line, a line that continues the one before (obs-fold), a field name with something other than
+/// `Host`, none in HTTP/1.1, and one that can't be a host's; a `Content-Length` that is no number; a request line that is not three words, the first of capitals; a CR that ends no line, a line that continues the one before (obs-fold), a field name with something other than
 /// a token before its colon (RFC 9112: 2.2, 3.2, 5.1, 5.2, 6.1).
 ///
 /// # Errors
@@ -40,6 +40,14 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
         return Err(Refused::Header);
     }
     no_stray_cr(first)?;
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
+    let mut words = first.split(|b| *b == b' ');
+    let method = words.next().unwrap_or_default();
+    let is_of_method = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'-' | b'_');
+    if method.is_empty() || !method.iter().all(is_of_method) || words.count() != 2 {
+        return Err(Refused::Ambiguous);
+    }
+    let version_11 = first.ends_with(b"HTTP/1.1");
     let (mut transfer_encoding, mut content_length, mut host) = (0, 0, 0);
     for field in lines {
         if field.len() > line {
@@ -61,10 +69,22 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
                 return Err(Refused::Ambiguous);
             }
         }
-        content_length += usize::from(name.eq_ignore_ascii_case(b"content-length"));
-        host += usize::from(name.eq_ignore_ascii_case(b"host"));
+        if name.eq_ignore_ascii_case(b"content-length") {
+            content_length += 1;
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return Err(Refused::Ambiguous);
+            }
+        }
+        if name.eq_ignore_ascii_case(b"host") {
+            host += 1;
+            if (value.is_empty() && version_11)
+                || !value.iter().all(|b| is_of_host(*b))
+                || value.windows(2).any(|two| two == b"..")
+            {
+                return Err(Refused::Ambiguous);
+            }
+        }
     }
-    let version_11 = first.strip_suffix(b"\r").unwrap_or(first).ends_with(b"HTTP/1.1");
     let framed_once = transfer_encoding + content_length <= 1;
     let chunked_in_10 = transfer_encoding > 0 && !version_11;
     if framed_once && !chunked_in_10 && host <= 1 && (host == 1 || !version_11) {
@@ -78,6 +98,11 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
 fn no_stray_cr(line: &[u8]) -> Result<(), Refused> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.iter().any(|b| matches!(b, b'\r' | 0)) { Err(Refused::Ambiguous) } else { Ok(()) }
+}
+
+/// RFC 3986, 3.2.2, with a port. Our redirects and the servers' repeat it.
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte)
 }
 
 /// RFC 9110, 5.6.2.
@@ -113,7 +138,15 @@ mod tests {
             "Host: a\r\nTransfer-Encoding: xchunked\r\n",
             "Host: a\r\nTransfer-Encoding: chunked\r\n x\r\n",
             "Host: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n",
+            "Host: a\r\nContent-Length: 5, 5\r\n",
+            "Host: a\r\nContent-Length: +5\r\n",
+            "Host: a\r\nContent-Length:\r\n",
             "Host: a\r\nHost: b\r\n",
+            "Host: a\"b<c>\r\n",
+            "Host: a/b\r\n",
+            "Host:\r\n",
+            "Host: a..b\r\n",
+            "Host: a b\r\n",
             "X: y\r\n",
             "Host: a\r\nX: y\rZ: w\r\n",
             "Host: a\r\nX\0: y\r\n",
@@ -123,6 +156,10 @@ mod tests {
         ] {
             let raw = format!("POST / HTTP/1.1\r\n{fields}\r\n");
             assert_eq!(check(raw.as_bytes(), 100, 1000), Err(Refused::Ambiguous), "{fields:?}");
+        }
+        for line in ["GET /a b HTTP/1.1", "get / HTTP/1.1", "GET  / HTTP/1.1", "GET /"] {
+            let raw = format!("{line}\r\nHost: a\r\n\r\n");
+            assert_eq!(check(raw.as_bytes(), 100, 1000), Err(Refused::Ambiguous), "{line}");
         }
         let chunked_10 = b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(check(chunked_10, 100, 1000), Err(Refused::Ambiguous));

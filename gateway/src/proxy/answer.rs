@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use pingora_core::Result;
+use pingora_core::modules::http::compression::ResponseCompression;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::{build, is_answered};
 
 use super::Ctx;
 use crate::config::Page;
-use crate::forwarding::{add_headers, origin};
+use crate::forwarding::{add_headers, name_charset, origin};
 use crate::template::Template;
 
 /// Answers an error and ends the connection: what is left of the request is not read.
@@ -71,6 +72,7 @@ pub(super) async fn returns(
     }
     if matches!(status, 204 | 304) {
         header.remove_header(&CONTENT_LENGTH);
+        header.remove_header(&CONTENT_TYPE);
     } else {
         header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     }
@@ -86,10 +88,17 @@ pub(super) fn put_page(header: &mut ResponseHeader, page: &Page) -> Result<()> {
 
 fn decorate(header: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     let Some(settings) = ctx.settings() else { return Ok(()) };
+    name_charset(header, settings.charset.as_deref())?;
     ctx.with_variables(|variables| add_headers(header, &settings.add_header, variables)).unwrap_or(Ok(()))
 }
 
 async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {
+    // Too short to be worth it.
+    if let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
+        && module.is_header_phase()
+    {
+        module.adjust_level(0);
+    }
     let bodiless =
         session.req_header().method == http::Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
     let bodiless = bodiless || body.is_empty();

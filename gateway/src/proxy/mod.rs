@@ -2,6 +2,7 @@
 
 mod answer;
 mod ctx;
+mod encoding;
 mod log;
 mod request;
 mod response;

@@ -1,22 +1,22 @@
 //! Before the server: which server and location a request is for, whether it may go on, and how it is sent on.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::CONTENT_LENGTH;
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH};
 use pingora_core::modules::http::compression::ResponseCompression;
-use pingora_core::protocols::http::compression::Algorithm;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::time::sleep;
 
-use super::{Ctx, Proxy, answer};
-use crate::config::Action;
+use super::{Ctx, Proxy, answer, encoding};
+use crate::config::{Action, Location};
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode};
-use crate::template::without_port;
+use crate::template::{Template, without_port};
 
 fn refuse<T>(status: u16, why: &'static str) -> Result<T> {
     Error::e_explain(ErrorType::HTTPStatus(status), why)
@@ -30,11 +30,14 @@ impl Proxy {
         let peer = session.client_addr().and_then(|address| address.as_inet().copied()).unwrap_or(nobody);
         ctx.local = session.server_addr().and_then(|address| address.as_inet().copied()).unwrap_or(nobody);
         ctx.tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if let Some(path) = origin_form(session.req_header().raw_path()).map(<[u8]>::to_vec) {
+            session.req_header_mut().set_raw_path(&path)?;
+        }
         let request = session.req_header().clone();
         let host = request.uri.authority().map(|authority| authority.as_str().to_owned());
         let named = || request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| named().map(str::to_owned)).unwrap_or_default().to_ascii_lowercase();
-        let Some(index) = running.server_index(ctx.local, without_port(&host)) else {
+        let Some(index) = running.server_index(ctx.local, without_port(&host).trim_end_matches('.')) else {
             return refuse(404, "no server listens here");
         };
         let server = &running.servers[index];
@@ -44,8 +47,13 @@ impl Proxy {
         let (line, all) = (server.large_client_header_size, server.client_header_size);
         let keepalive = server.keepalive_timeout;
         ctx.running = Some(running.clone());
+        // A client of HTTP/1.0 has to ask for it.
+        let asks = match request.version {
+            http::Version::HTTP_10 => connection_says(&request, b"keep-alive"),
+            _ => !connection_says(&request, b"close"),
+        };
+        let kept = (asks && !self.in_flight.is_stopping()).then_some(keepalive.as_secs().max(1));
         let downstream = session.as_mut();
-        let kept = (!self.in_flight.is_stopping()).then_some(keepalive.as_secs().max(1));
         downstream.set_keepalive(kept);
         let checked = match session.as_downstream().as_http1() {
             Some(http1) => {
@@ -65,14 +73,21 @@ impl Proxy {
         if let Some(settings) = ctx.settings() {
             let (read, write) = (settings.client_body_timeout, settings.send_timeout);
             let compression = settings.compression.clone();
+            // Not in HTTP/1.0, as in nginx: its end could not be told.
+            let request = ctx.request.as_ref().filter(|request| request.version != http::Version::HTTP_10);
+            let accepted = request.and_then(|request| encoding::choose(&request.headers, &compression));
             let downstream = session.as_mut();
             downstream.set_read_timeout(Some(read));
             downstream.set_write_timeout(Some(write));
-            if let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() {
-                let level = |on: bool| if on { compression.level } else { 0 };
-                module.adjust_algorithm_level(Algorithm::Gzip, level(compression.gzip));
-                module.adjust_algorithm_level(Algorithm::Brotli, level(compression.brotli));
-                module.adjust_algorithm_level(Algorithm::Zstd, level(compression.zstd));
+            if let (true, Some(module)) =
+                (compression.is_on(), session.downstream_modules_ctx.get_mut::<ResponseCompression>())
+            {
+                module.adjust_level(compression.level);
+                // Pingora takes the first that it knows, whatever its quality and whether it is offered.
+                match accepted {
+                    Some(name) => session.req_header_mut().insert_header(ACCEPT_ENCODING, name)?,
+                    None => drop(session.req_header_mut().remove_header(&ACCEPT_ENCODING)),
+                }
             }
         }
         Ok(())
@@ -81,6 +96,14 @@ impl Proxy {
     /// Answers what is answered here, and refuses what is over a limit. `true`: it is answered.
     pub(super) async fn admit(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         let Some(location) = ctx.location.clone() else { return refuse(404, "no location is for this path") };
+        if session.req_header().method == http::Method::TRACE {
+            return refuse(405, "TRACE is not passed on, as in nginx");
+        }
+        if let Some(target) = ctx.with_slash() {
+            let address = Template::parse(&target).ok();
+            answer::returns(session, ctx, 301, address.as_ref()).await?;
+            return Ok(true);
+        }
         let address = ctx.address();
         if let Some(limit) = location.settings.limit_conn {
             ctx._slot = location.clients.enter(address, limit);
@@ -117,7 +140,52 @@ impl Proxy {
     }
 }
 
+/// nginx's `underscores_in_headers off`: `X_Real_IP` is `X-Real-IP` to whoever makes variables of names.
+fn drop_ambiguous_names(request: &mut RequestHeader) {
+    let names: Vec<_> = request.headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in names {
+        request.remove_header(&name);
+    }
+}
+
+/// Whether a request's `Connection` has this word.
+fn connection_says(request: &RequestHeader, word: &[u8]) -> bool {
+    let mut lines = request.headers.get_all(CONNECTION).iter();
+    lines.any(|line| {
+        line.as_bytes().split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
+    })
+}
+
+/// What an absolute target (`http://host/path`, RFC 9112, 3.2.2) is sent on as; `None`: it is not one. That it names the host that `Host`
+/// does, Pingora has seen to.
+fn origin_form(target: &[u8]) -> Option<&[u8]> {
+    let scheme = [b"http://".as_slice(), b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
+    let rest = &target[scheme.len()..];
+    Some(rest.iter().position(|b| *b == b'/').map_or(b"/", |at| &rest[at..]))
+}
+
 impl Ctx {
+    /// nginx's redirect from `/app` to `/app/`, when that is the path of a location that passes requests on.
+    fn with_slash(&self) -> Option<String> {
+        let locations = &self.server()?.locations;
+        let is_this = |location: &&Arc<Location>| {
+            let prefix = location.path.prefix().as_bytes();
+            matches!(location.action, Action::Proxy { .. })
+                && !location.path.is_exact()
+                && prefix.strip_suffix(b"/").is_some_and(|prefix| prefix == self.path && !prefix.is_empty())
+        };
+        if self.location.as_ref()?.path.is_exact() || !locations.iter().any(|location| is_this(&location)) {
+            return None;
+        }
+        let received = self.request.as_ref()?.raw_path();
+        let query = received.iter().position(|b| *b == b'?').map_or(&b""[..], |at| &received[at..]);
+        let query = String::from_utf8_lossy(query);
+        // Nothing in it is a variable of ours.
+        (!query.contains('$')).then(|| format!("{}/{query}", encode(&self.path)))
+    }
+
     pub(super) fn check_body(&self, bytes: u64) -> Result<()> {
         match self.settings().and_then(|settings| settings.client_max_body_size) {
             Some(limit) if bytes > limit => refuse(413, "the body is too large"),
@@ -128,17 +196,42 @@ impl Ctx {
     /// The request as the server gets it.
     pub(super) fn prepare(&self, request: &mut RequestHeader) -> Result<()> {
         let (Some(client), Some(location)) = (&self.client, &self.location) else { return Ok(()) };
+        if let Some(received) = &self.request {
+            request.remove_header(&ACCEPT_ENCODING);
+            for line in received.headers.get_all(ACCEPT_ENCODING) {
+                request.append_header(ACCEPT_ENCODING, line)?;
+            }
+        }
         if let Some((_, Some(uri))) = self.upstream() {
             let rest = self.path.get(location.path.prefix().len()..).unwrap_or_default();
             let mut target = [uri.as_bytes(), encode(rest).as_bytes()].concat();
             let received = self.request.as_ref().map(RequestHeader::raw_path).unwrap_or_default();
-            if let Some(at) = received.iter().position(|b| *b == b'?') {
+            if let Some(at) = received.iter().position(|b| *b == b'?').filter(|at| at + 1 < received.len()) {
                 target.extend_from_slice(&received[at..]);
             }
             request.set_raw_path(&target)?;
         }
+        drop_ambiguous_names(request);
         let set = &location.settings.proxy_set_header;
         self.with_variables(|variables| set_headers(request, client, variables, set)).unwrap_or(Ok(()))?;
         trace(request, &self.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_target_becomes_a_path() {
+        for (target, path) in [
+            ("http://a/b?c", Some("/b?c")),
+            ("HTTPS://a:1", Some("/")),
+            ("/http://a/b", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(origin_form(target.as_bytes()), path.map(str::as_bytes), "{target}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! After the server: its answer as the client gets it.
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::HeaderName;
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
 use pingora_core::Result;
 use pingora_core::modules::http::compression::ResponseCompression;
 use pingora_http::ResponseHeader;
@@ -46,25 +49,33 @@ impl Ctx {
         if response.status.is_informational() {
             return Ok(());
         }
+        // Chunks are not for HTTP/1.0: such a response ends with its connection.
+        if self.request.as_ref().is_some_and(|request| request.version == http::Version::HTTP_10)
+            && response.remove_header(&TRANSFER_ENCODING).is_some()
+        {
+            session.as_mut().set_keepalive(None);
+        }
         let Some(location) = self.location.clone() else { return Ok(()) };
         let settings = &location.settings;
         let status = response.status.as_u16();
         let page =
             settings.error_pages.get(&status).filter(|_| settings.proxy_intercept_errors && status >= 400);
         if let Some(page) = page {
-            for name in [CONTENT_ENCODING, TRANSFER_ENCODING, ETAG, LAST_MODIFIED] {
-                response.remove_header(&name);
-            }
+            // What the server said of its own page goes, but for what is about the client.
+            let kept = [SET_COOKIE, WWW_AUTHENTICATE, RETRY_AFTER];
+            let names: Vec<_> =
+                response.headers.keys().filter(|name| !kept.contains(name)).cloned().collect();
+            names.iter().for_each(|name| drop(response.remove_header(name)));
             answer::put_page(response, page)?;
             self.page = Some(page.body.clone());
         }
-        let prefix = location.path.prefix();
-        let from = self
-            .upstream()
-            .map(|(upstream, uri)| format!("http://{}{}", upstream.name, uri.unwrap_or(prefix)));
-        let passed =
-            from.as_deref().filter(|_| !location.path.is_regex()).map(|from| Passed { from, to: prefix });
+        // As nginx: without a path behind proxy_pass, paths are the same on both sides.
+        let from =
+            self.upstream().map(|(upstream, uri)| format!("http://{}{}", upstream.name, uri.unwrap_or("/")));
+        let to = if matches!(self.upstream(), Some((_, Some(_)))) { location.path.prefix() } else { "/" };
+        let passed = from.as_deref().map(|from| Passed { from, to });
         hide_headers(response, &settings.proxy_hide_header);
+        hide_internal(response);
         rewrite_cookie_paths(response, &settings.proxy_cookie_path)?;
         name_charset(response, settings.charset.as_deref())?;
         self.with_variables(|variables| {
@@ -80,6 +91,13 @@ impl Ctx {
         }
         Ok(())
     }
+}
+
+/// What is between a server and its proxy: `X-Accel-*`, and hop-by-hop fields that Pingora passes on.
+fn hide_internal(response: &mut ResponseHeader) {
+    let is_internal = |name: &HeaderName| name.as_str().starts_with("x-accel-") || name == "keep-alive";
+    let names: Vec<_> = response.headers.keys().filter(|name| is_internal(name)).cloned().collect();
+    names.iter().for_each(|name| drop(response.remove_header(name)));
 }
 
 fn compresses(compression: &Compression, response: &ResponseHeader) -> bool {

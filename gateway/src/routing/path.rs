@@ -65,7 +65,8 @@ impl PathMatch {
         matches!(&self.kind, Kind::Regex(regex) if regex.is_match(path))
     }
 
-    pub(super) fn is_exact(&self) -> bool {
+    /// Whether it is for one path only.
+    pub fn is_exact(&self) -> bool {
         matches!(self.kind, Kind::Exact(_))
     }
 

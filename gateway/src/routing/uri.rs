@@ -57,7 +57,18 @@ pub fn encode(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.iter().copied() {
         match byte {
-            0..=b' ' | b'#' | b'%' | b'?' | 0x7f..=0xff => {
+            0..=b' '
+            | b'"'
+            | b'#'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'?'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'..=b'}'
+            | 0x7f..=0xff => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 out.push('%');
                 out.push(char::from(HEX[usize::from(byte >> 4)]));

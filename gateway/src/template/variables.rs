@@ -186,7 +186,7 @@ impl<'a> Variables<'a> {
 
     /// The host that the client named, without port and in lower case; nginx's `$host`.
     pub fn host(&self) -> String {
-        let host = without_port(&self.http_host()).to_ascii_lowercase();
+        let host = without_port(&self.http_host()).trim_end_matches('.').to_ascii_lowercase();
         if host.is_empty() { self.server_name.to_owned() } else { host }
     }
 
@@ -199,7 +199,11 @@ impl<'a> Variables<'a> {
 
     fn arg(&self, name: &str) -> Cow<'a, str> {
         let args = self.args();
-        let value = args.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        // As nginx: the first whose name is this, in whatever case.
+        let value = args.split('&').find_map(|pair| {
+            let (other, value) = pair.split_once('=')?;
+            other.eq_ignore_ascii_case(name).then_some(value)
+        });
         value.unwrap_or_default().to_owned().into()
     }
 

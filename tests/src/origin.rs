@@ -1,0 +1,103 @@
+//! A back end that writes down, byte for byte, what reaches it. For what no real server shows.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::ports;
+
+/// A back end. It ends with its handle.
+pub struct Origin {
+    port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    received: Mutex<Vec<Vec<u8>>>,
+    ended: AtomicBool,
+}
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+impl Origin {
+    /// Answers whatever has a whole header with 200, and goes on reading until its client closes.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub fn start() -> Self {
+        let port = ports::free();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let state = Arc::new(State::default());
+        let shared = state.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if shared.ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = shared.clone();
+                thread::spawn(move || shared.serve(client));
+            }
+        });
+        Self { port, state }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What each connection has brought until now.
+    pub fn received(&self) -> Vec<Vec<u8>> {
+        self.state.received().clone()
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.state.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl State {
+    fn received(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, mut client: TcpStream) {
+        let at = {
+            let mut received = self.received();
+            received.push(Vec::new());
+            received.len() - 1
+        };
+        let mut piece = [0; 4096];
+        let mut answered = false;
+        while let Ok(read) = client.read(&mut piece) {
+            if read == 0 {
+                break;
+            }
+            let mut received = self.received();
+            received[at].extend_from_slice(&piece[..read]);
+            let whole = is_whole(&received[at]);
+            drop(received);
+            if whole && !answered {
+                answered = client.write_all(ANSWER).is_ok();
+                let _ = client.shutdown(Shutdown::Write);
+            }
+        }
+    }
+}
+
+/// Whether a request with its body is there, as far as the simple framing goes that a proxy sends.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    if head.contains("\r\ntransfer-encoding: chunked") {
+        return body.ends_with("0\r\n\r\n");
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+    body.len() >= length.unwrap_or(0)
+}

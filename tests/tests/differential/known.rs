@@ -1,0 +1,189 @@
+//! The differences that remain, each as narrow as it is. docs/from-nginx.md lists them for users.
+
+use crate::compare::{Difference, Place};
+
+/// A difference that is wanted, or can't be helped.
+pub struct Known {
+    /// Why it is so.
+    pub why: &'static str,
+    /// Whether this is one.
+    pub fits: fn(&Difference) -> bool,
+}
+
+fn header(difference: &Difference, name: &str) -> bool {
+    difference.place == Place::Header(name.to_owned())
+}
+
+fn seen(difference: &Difference, name: &str) -> bool {
+    difference.place == Place::SeenHeader(name.to_owned())
+}
+
+/// Both answered with an error of their own, or one with a redirect of its own: their texts differ.
+fn own_page(difference: &Difference) -> bool {
+    let (nginx, gateway) = difference.statuses;
+    let own = [
+        "host:",
+        "path:",
+        "header:",
+        "method:",
+        "limit:",
+        "upload:",
+        "return:",
+        "error:",
+        "redirect:",
+        "file:",
+    ];
+    own.iter().any(|kind| difference.case.starts_with(kind)) && nginx >= 300 && gateway >= 300
+}
+
+/// Everything about an answer that the other did not give.
+fn strict(difference: &Difference) -> bool {
+    let about = [
+        "a@b",
+        "Host: other.test:99",
+        "http://a.wild.test",
+        "http://moved.test",
+        "/<>",
+        "/^`",
+        "No(Token)",
+        "GET  /",
+    ];
+    about.iter().any(|text| difference.case.contains(text))
+}
+
+pub const KNOWN: &[Known] = &[
+    Known {
+        why: "nginx says that it is nginx; the gateway leaves what the server says (Pingora names itself where it refuses what is no HTTP)",
+        fits: |d| header(d, "server"),
+    },
+    Known {
+        why: "X-Real-IP, X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are always set, and never believed of strangers",
+        fits: |d| {
+            ["x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
+                .iter()
+                .any(|name| seen(d, name))
+        },
+    },
+    Known {
+        why: "each request has a name and a trace",
+        fits: |d| seen(d, "x-request-id") || seen(d, "traceparent"),
+    },
+    Known {
+        why: "connections to servers are kept; what a client says of its own connection is not passed on",
+        fits: |d| {
+            seen(d, "connection") || seen(d, "proxy-connection") || (seen(d, "x-hop") && d.gateway == "-")
+        },
+    },
+    Known {
+        why: "texts of errors and redirects are the programs' own",
+        fits: |d| {
+            own_page(d)
+                && (d.place == Place::Body
+                    || [
+                        "content-type",
+                        "content-length",
+                        "cache-control",
+                        "retry-after",
+                        "connection",
+                        "etag",
+                        "vary",
+                    ]
+                    .iter()
+                    .any(|name| header(d, name)))
+        },
+    },
+    Known {
+        why: "what is malformed is refused more strictly: hosts and paths that RFC 3986 does not know, an absolute address of another host",
+        fits: |d| d.statuses.1 == 400 && d.statuses.0 < 400 && strict(d),
+    },
+    Known {
+        why: "a blank in a path is sent on as %20 (Pingora mends it)",
+        fits: |d| d.case.contains("GET /a b HTTP"),
+    },
+    Known {
+        why: "HTTP/0.9 is not spoken",
+        fits: |d| d.case == "header: GET /" && matches!(d.place, Place::Responses | Place::Seen),
+    },
+    Known {
+        why: "one status for all that is malformed, where nginx has 501 and 505; 431 for a large header, where it has 400",
+        fits: |d| d.place == Place::Status && matches!(d.statuses, (501 | 505, 400) | (400, 431)),
+    },
+    Known {
+        why: "a server that cannot be reached is 503 with Retry-After, where nginx says 502",
+        fits: |d| d.place == Place::Status && d.statuses == (502, 503),
+    },
+    Known {
+        why: "uploads are passed on in chunks, as they come; the sidecar takes them in whole. An Expect is passed on, too, and its connection closed",
+        fits: |d| {
+            d.case.contains("100-continue")
+                && (header(d, "connection") || matches!(d.place, Place::Responses | Place::Seen))
+                || seen(d, "expect")
+                || (d.case.contains("Transfer-Encoding: chunked")
+                    && (seen(d, "content-length") || seen(d, "transfer-encoding")))
+        },
+    },
+    Known {
+        why: "Vary says accept-encoding once, and in lower case; also where something in another encoding, or nothing, is sent",
+        fits: |d| header(d, "vary"),
+    },
+    Known {
+        why: "HEAD has the framing of the server's answer; nginx has that of its own compression",
+        fits: |d| {
+            d.case.contains(": HEAD ")
+                && ["transfer-encoding", "content-encoding", "content-length"]
+                    .iter()
+                    .any(|name| header(d, name))
+        },
+    },
+    Known {
+        why: "`*` and every line of Accept-Encoding count, and a media type in capitals is not compressed",
+        fits: |d| {
+            let case = ["Accept-Encoding: *", "Accept-Encoding: br; Accept-Encoding: gzip", "Text/Plain"];
+            case.iter().any(|text| d.case.contains(text))
+                && ["transfer-encoding", "content-encoding", "content-length"]
+                    .iter()
+                    .any(|name| header(d, name))
+        },
+    },
+    Known {
+        why: "several lines of one field are one value in $http_NAME, as in nginx since 1.23",
+        fits: |d| seen(d, "x-thing") && d.gateway == "one, two",
+    },
+    Known {
+        why: "a path that is rewritten is escaped where RFC 3986 wants it, and a fragment is not sent",
+        fits: |d| {
+            d.place == Place::SeenLine
+                && (d.gateway.contains('%') && !d.nginx.contains('%') || d.case.contains("#fragment"))
+        },
+    },
+    Known {
+        why: "without a host the server's name stands in redirects, not its address",
+        fits: |d| header(d, "location") && d.case.ends_with("HTTP/1.0"),
+    },
+    Known {
+        why: "cookies keep the blanks that the server wrote",
+        fits: |d| header(d, "set-cookie") && d.nginx.replace("; ", ";") == d.gateway,
+    },
+    Known {
+        why: "an error page of ours keeps the cookies of the answer in whose place it stands (a session may have begun), and has the location's headers",
+        fits: |d| {
+            d.case.contains("/own-errors/")
+                && (header(d, "set-cookie")
+                    || header(d, "x-always")
+                    || matches!(d.place, Place::Responses | Place::Seen))
+        },
+    },
+    Known {
+        why: "the file of an error page has no address of its own",
+        fits: |d| d.case.contains("GET /50x.html"),
+    },
+    Known {
+        why: "a parameter of a text's type does not keep its character set from being named",
+        fits: |d| header(d, "content-type") && d.case.contains("text/html;x=y"),
+    },
+    Known {
+        why: "after a body that was not read the connection is closed",
+        fits: |d| header(d, "connection") && d.case.contains("POST /return/200"),
+    },
+    Known { why: "the clock goes on", fits: |d| header(d, "date") },
+];
