@@ -13,7 +13,7 @@ use pingora_core::server::configuration::Opt;
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
 use pingora_proxy::HttpProxy;
-use satchel_common::server::{InFlight, conf, run as run_server};
+use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 
 use crate::access_log::{AccessLogError, Writer};
 use crate::admin::Admin;
@@ -50,6 +50,7 @@ pub enum StartError {
 /// # Errors
 /// As [`StartError`].
 pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError> {
+    expect_reloads();
     let access_log = Writer::open(&config.access_log)?;
     let metrics = Arc::new(Metrics::default());
     let shared = Shared::new(Running::new(&config, &[], &metrics));
