@@ -121,6 +121,11 @@ impl Gateway {
         &mut self.process
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// What it has written.
     pub fn log(&self) -> String {
         self.process.log()

@@ -23,22 +23,31 @@ struct State {
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 impl Origin {
-    /// Answers whatever has a whole header with 200, and goes on reading until its client closes.
+    /// Answers a request with 200, and goes on reading until its client closes.
     ///
     /// # Panics
     /// When it cannot listen.
     pub fn start() -> Self {
+        Self::with(|client, connection| connection.serve(client))
+    }
+
+    /// Does with each connection what `handle` says.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub fn with(handle: impl Fn(TcpStream, &Connection) + Send + Sync + 'static) -> Self {
         let port = ports::free();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let state = Arc::new(State::default());
-        let shared = state.clone();
+        let (shared, handle) = (state.clone(), Arc::new(handle));
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if shared.ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let shared = shared.clone();
-                thread::spawn(move || shared.serve(client));
+                let at = shared.begin();
+                let (connection, handle) = (Connection { state: shared.clone(), at }, handle.clone());
+                thread::spawn(move || handle(client, &connection));
             }
         });
         Self { port, state }
@@ -67,27 +76,40 @@ impl State {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, mut client: TcpStream) {
-        let at = {
-            let mut received = self.received();
-            received.push(Vec::new());
-            received.len() - 1
-        };
+    fn begin(&self) -> usize {
+        let mut received = self.received();
+        received.push(Vec::new());
+        received.len() - 1
+    }
+}
+
+/// One connection of a client.
+pub struct Connection {
+    state: Arc<State>,
+    at: usize,
+}
+
+impl Connection {
+    /// Reads until a request is there; `false`: the client has closed.
+    pub fn read_request(&self, client: &mut TcpStream) -> bool {
+        let before = self.state.received()[self.at].len();
         let mut piece = [0; 4096];
-        let mut answered = false;
-        while let Ok(read) = client.read(&mut piece) {
-            if read == 0 {
-                break;
-            }
-            let mut received = self.received();
-            received[at].extend_from_slice(&piece[..read]);
-            let whole = is_whole(&received[at]);
-            drop(received);
-            if whole && !answered {
-                answered = client.write_all(ANSWER).is_ok();
-                let _ = client.shutdown(Shutdown::Write);
+        while !is_whole(&self.state.received()[self.at][before..]) {
+            match client.read(&mut piece) {
+                Ok(0) | Err(_) => return false,
+                Ok(read) => self.state.received()[self.at].extend_from_slice(&piece[..read]),
             }
         }
+        true
+    }
+
+    /// Answers one request with 200 and closes, but goes on reading until the client closes too.
+    fn serve(&self, mut client: TcpStream) {
+        if self.read_request(&mut client) {
+            let _ = client.write_all(ANSWER);
+        }
+        let _ = client.shutdown(Shutdown::Write);
+        while self.read_request(&mut client) {}
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Ctx {
     pub(super) lease: Option<Lease>,
     pub(super) tries: Tries,
     pub(super) body_read: u64,
+    /// 1xx that the servers have sent.
+    pub(super) informational: usize,
     /// What is sent in place of the server's body.
     pub(super) page: Option<Bytes>,
     pub(super) _slot: Option<Slot>,
@@ -65,6 +67,7 @@ impl Ctx {
             lease: None,
             tries: Tries::default(),
             body_read: 0,
+            informational: 0,
             page: None,
             _slot: None,
             _working: working,

@@ -8,6 +8,8 @@ use super::{Ctx, Proxy};
 
 /// A sidecar's word that nothing of the request has reached its Tomcat.
 const UNSENT: &str = "x-satchel-unsent";
+/// Of one request: more of them are not meant to end.
+const INFORMATIONAL_MAX: usize = 20;
 /// Tells our own retryable error from Pingora's.
 pub(super) const TRY_NEXT: &str = "the next server is tried";
 
@@ -86,6 +88,15 @@ impl Proxy {
         ctx: &mut Ctx,
     ) -> Result<()> {
         let status = response.status.as_u16();
+        if response.status.is_informational() && status != 101 {
+            ctx.informational += 1;
+            if ctx.informational > INFORMATIONAL_MAX {
+                let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "1xx without end");
+                error.as_up();
+                return Err(error);
+            }
+            return Ok(());
+        }
         let unsent = response.remove_header(UNSENT).is_some() && status == 503;
         let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return Ok(()) };
         let chosen = next.status.contains(&status);
