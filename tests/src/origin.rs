@@ -45,6 +45,7 @@ impl Origin {
                 if shared.ended.load(Ordering::SeqCst) {
                     return;
                 }
+                let _ = client.set_nodelay(true);
                 let at = shared.begin();
                 let (connection, handle) = (Connection { state: shared.clone(), at }, handle.clone());
                 thread::spawn(move || handle(client, &connection));
@@ -90,26 +91,29 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads until a request is there; `false`: the client has closed.
-    pub fn read_request(&self, client: &mut TcpStream) -> bool {
+    /// Reads until the next request is there; `None`: the client has closed.
+    pub fn read_request(&self, client: &mut TcpStream) -> Option<Vec<u8>> {
         let before = self.state.received()[self.at].len();
         let mut piece = [0; 4096];
-        while !is_whole(&self.state.received()[self.at][before..]) {
+        loop {
+            let request = self.state.received()[self.at][before..].to_vec();
+            if is_whole(&request) {
+                return Some(request);
+            }
             match client.read(&mut piece) {
-                Ok(0) | Err(_) => return false,
+                Ok(0) | Err(_) => return None,
                 Ok(read) => self.state.received()[self.at].extend_from_slice(&piece[..read]),
             }
         }
-        true
     }
 
     /// Answers one request with 200 and closes, but goes on reading until the client closes too.
     fn serve(&self, mut client: TcpStream) {
-        if self.read_request(&mut client) {
+        if self.read_request(&mut client).is_some() {
             let _ = client.write_all(ANSWER);
         }
         let _ = client.shutdown(Shutdown::Write);
-        while self.read_request(&mut client) {}
+        while self.read_request(&mut client).is_some() {}
     }
 }
 

@@ -174,7 +174,7 @@ fn ask(port: u16) -> (u16, String) {
 fn a_broken_back_end_is_answered_for_and_others_go_on() {
     for (name, misbehaves, gets) in CASES {
         let broken = Origin::with(move |mut client: TcpStream, connection: &Connection| {
-            if connection.read_request(&mut client) {
+            if connection.read_request(&mut client).is_some() {
                 misbehaves(&mut client);
             }
             let _ = client.shutdown(Shutdown::Both);
@@ -202,7 +202,7 @@ fn a_broken_back_end_is_answered_for_and_others_go_on() {
 #[test]
 fn a_flood_that_nobody_reads_does_not_fill_the_memory() {
     let flood = Origin::with(|mut client: TcpStream, connection: &Connection| {
-        if connection.read_request(&mut client) {
+        if connection.read_request(&mut client).is_some() {
             say(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 150000000\r\n\r\n");
             let piece = vec![b'x'; 1_000_000];
             for _ in 0..150 {
@@ -258,7 +258,7 @@ fn a_post_does_not_meet_a_server_that_closes_its_kept_connections() {
     // It closes after 2 s without a request; the gateway lets go after one.
     let server = Origin::with(|mut client: TcpStream, connection: &Connection| {
         client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        while connection.read_request(&mut client) {
+        while connection.read_request(&mut client).is_some() {
             say(&mut client, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
     });

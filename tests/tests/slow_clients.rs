@@ -75,7 +75,7 @@ fn past_max_conns_requests_queue_and_past_the_queue_they_are_refused() {
     let released = Arc::new(AtomicBool::new(false));
     let may_answer = released.clone();
     let origin = Origin::with(move |mut client: TcpStream, connection: &Connection| {
-        while connection.read_request(&mut client) {
+        while connection.read_request(&mut client).is_some() {
             eventually("the test lets it answer", || may_answer.load(Ordering::SeqCst));
             let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
