@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crate::ports;
-
 /// A back end. It ends with its handle.
 pub struct Origin {
     port: u16,
@@ -36,8 +34,8 @@ impl Origin {
     /// # Panics
     /// When it cannot listen.
     pub fn with(handle: impl Fn(TcpStream, &Connection) + Send + Sync + 'static) -> Self {
-        let port = ports::free();
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
         let (shared, handle) = (state.clone(), Arc::new(handle));
         thread::spawn(move || {
