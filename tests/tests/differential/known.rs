@@ -59,14 +59,20 @@ pub const KNOWN: &[Known] = &[
     Known {
         why: "X-Real-IP, X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are always set, and never believed of strangers",
         fits: |d| {
-            ["x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
-                .iter()
-                .any(|name| seen(d, name))
+            let address = seen(d, "x-real-ip") || seen(d, "x-forwarded-for");
+            address && d.gateway == "127.0.0.1"
+                || seen(d, "x-forwarded-proto") && d.gateway == "http"
+                || seen(d, "x-forwarded-host") && (d.gateway == "-" || d.case.contains(&d.gateway))
+                || seen(d, "forwarded") && d.gateway == "-"
         },
     },
     Known {
         why: "each request has a name and a trace",
-        fits: |d| seen(d, "x-request-id") || seen(d, "traceparent"),
+        fits: |d| {
+            let hex = |text: &str| text.chars().all(|digit| digit.is_ascii_hexdigit() || digit == '-');
+            seen(d, "x-request-id") && d.gateway.len() >= 32 && hex(&d.gateway)
+                || seen(d, "traceparent") && d.gateway.len() == 55 && hex(&d.gateway)
+        },
     },
     Known {
         why: "connections to servers are kept; what a client says of its own connection is not passed on",
@@ -77,20 +83,37 @@ pub const KNOWN: &[Known] = &[
     Known {
         why: "texts of errors and redirects are the programs' own",
         fits: |d| {
+            let nginx_says =
+                |length: std::ops::Range<usize>| d.nginx.parse().is_ok_and(|is| length.contains(&is));
+            let short = d.gateway == "-" || d.gateway.parse().is_ok_and(|length: usize| length < 50);
             own_page(d)
-                && (d.place == Place::Body
-                    || [
-                        "content-type",
-                        "content-length",
-                        "cache-control",
-                        "retry-after",
-                        "connection",
-                        "etag",
-                        "vary",
-                    ]
-                    .iter()
-                    .any(|name| header(d, name)))
+                && (d.place == Place::Body && d.nginx.contains("<center>nginx")
+                    || header(d, "content-type") && d.nginx.starts_with("text/html")
+                    || header(d, "content-length") && nginx_says(140..240) && short)
         },
+    },
+    Known {
+        why: "errors of our own are not to be cached, and say when to come again",
+        fits: |d| own_page(d) && d.nginx == "-" && (header(d, "cache-control") || header(d, "retry-after")),
+    },
+    Known {
+        why: "the connection is closed after errors of our own and after an upload that was not read; kept after a 500 of the server",
+        fits: |d| {
+            let was = (d.nginx.as_str(), d.gateway.as_str());
+            let unread = d.case.contains("POST /a HTTP/1.1; Host: moved.test");
+            own_page(d)
+                && header(d, "connection")
+                && match d.statuses {
+                    (502, 503) | (404, 404) => was == ("keep-alive", "close"),
+                    (301, 301) => unread && was == ("keep-alive", "close"),
+                    (500, 500) => was == ("close", "keep-alive"),
+                    _ => false,
+                }
+        },
+    },
+    Known {
+        why: "the page of an error has no ETag",
+        fits: |d| own_page(d) && header(d, "etag") && d.gateway == "-",
     },
     Known {
         why: "what is malformed is refused more strictly: hosts and paths that RFC 3986 does not know, an absolute address of another host",
