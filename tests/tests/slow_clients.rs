@@ -3,14 +3,14 @@
 // Helpers outside a #[test] function are tests too.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use satchel_tests::client::connect;
+use satchel_tests::client::{connect, read_response};
 use satchel_tests::origin::Connection;
 use satchel_tests::{Client, Gateway, Origin, eventually};
 
@@ -18,7 +18,8 @@ fn gateway(port_of_server: u16, upstream: &str, server: &str) -> Gateway {
     Gateway::with(|port, _| {
         format!(
             "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n{upstream}\n[[upstream.server]]\naddress = \"127.0.0.1:{port_of_server}\"\n{server}\n\
-             [[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://t\"\nclient_header_timeout = \"1s\"\nclient_body_timeout = \"1s\"\n"
+             [[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://t\"\nkeepalive_requests = 1000000\nclient_header_timeout = \"1s\"\nclient_body_timeout = \"1s\"\n\
+             [[server.location]]\npath = \"/here\"\nreturn = \"204\"\n"
         )
     })
 }
@@ -57,6 +58,51 @@ fn a_header_that_comes_byte_by_byte_is_not_waited_for() {
         drip(gateway.port(), "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: ", "x");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(origin.received().len(), 1);
+}
+
+#[test]
+fn a_connection_with_answers_of_the_gateway_alone_is_kept() {
+    let origin = Origin::start();
+    let gateway = gateway(origin.port(), "", "");
+    let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], gateway.port()))).unwrap();
+    // Longer than client_header_timeout, which bounds each header and not all of them together.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        stream.write_all(b"GET /here HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(read_response(&mut BufReader::new(&stream), false).unwrap().status, 204);
+    }
+}
+
+#[test]
+fn requests_that_come_before_their_turn_are_answered_in_order() {
+    let released = Arc::new(AtomicBool::new(false));
+    let may_answer = released.clone();
+    let origin = Origin::with(move |mut client: TcpStream, connection: &Connection| {
+        while let Some(request) = connection.read_request(&mut client) {
+            let request = String::from_utf8(request).unwrap();
+            let path = request.split(' ').nth(1).unwrap();
+            eventually("the test lets it answer", || path != "/held" || may_answer.load(Ordering::SeqCst));
+            write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()).unwrap();
+        }
+    });
+    let gateway = gateway(origin.port(), "", "");
+    let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], gateway.port()))).unwrap();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Behind a request that runs, and all in one packet.
+    stream.write_all(b"POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").unwrap();
+    let reached =
+        |what: &str| origin.received().concat().windows(what.len()).any(|bytes| bytes == what.as_bytes());
+    eventually("the first runs", || reached("/held"));
+    stream.write_all((get("/1") + &get("/here") + &get("/2")).as_bytes()).unwrap();
+    let mut answers = BufReader::new(stream);
+    released.store(true, Ordering::SeqCst);
+    let mut next = || {
+        let answer = read_response(&mut answers, false).unwrap();
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    };
+    for (status, body) in [(200, "/held"), (200, "/1"), (204, ""), (200, "/2")] {
+        assert_eq!(next(), (status, body.to_owned()));
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ fn gateway(origin: &Origin) -> Gateway {
             "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\nmax_fails = 0\n[[server]]\nlisten = \
              [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://t\"\nclient_header_timeout = \"2s\"\nclient_body_timeout = \"1s\"\n\
              proxy_set_header = {{ X-Copy = \"$arg_x$http_x$cookie_x\" }}\nadd_header = {{ X-Back = \"$arg_x\" }}\n\
-             [[server.location]]\npath = \"/return\"\nreturn = \"302 https://$host/$arg_x\"\n",
+             [[server.location]]\npath = \"/return\"\nreturn = \"302 https://$host/$arg_x\"\n\
+             [[server.location]]\npath = \"/decoded/\"\nreturn = \"301 https://$host$uri\"\nadd_header = {{ X-Uri = \"$uri\" }}\n",
             origin.port()
         )
     })
@@ -144,6 +145,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, Expected)> {
         ("empty name", get("/g", ": a\r\n"), Refused(400)),
         ("no colon", get("/g", "X\r\n"), Refused(400)),
         ("field before the first", "GET /g HTTP/1.1\r\n X: a\r\nHost: a\r\n\r\n".into(), Refused(400)),
+        ("a decoded line break", get("/decoded/%0d%0aX-Smuggled:1", "Connection: close\r\n"), Answered(301)),
         ("two hosts", get("/g", "Host: b\r\n"), Refused(400)),
         ("no host", "GET /g HTTP/1.1\r\n\r\n".into(), Refused(400)),
         ("a host with a path", "GET /g HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), Refused(400)),
@@ -182,7 +184,11 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, Expected)> {
             get("/g", "Upgrade: websocket\r\nConnection: Upgrade\r\n") + &get("/evil", ""),
             Once(""),
         ),
-        ("two requests at once", get("/g", "") + &get("/evil", ""), Once("")),
+        (
+            "what comes along with a request is checked as well",
+            get("/g", "") + &get("/evil", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+            Once(""),
+        ),
         ("long request line", get(&format!("/{}", "a".repeat(9_000)), ""), Refused(414)),
         ("long field", get("/g", &format!("X: {}\r\n", "a".repeat(9_000))), Refused(431)),
         (

@@ -31,6 +31,8 @@ pub struct Guarded {
     within: Duration,
     /// A header is awaited.
     waiting: AtomicBool,
+    /// The deadline that is set is an earlier header's: one that was answered here, without a read between.
+    passed: AtomicBool,
     /// When the header has to be whole; runs from its first byte on, or from the connection's beginning.
     deadline: Option<Pin<Box<Sleep>>>,
     in_flight: InFlight,
@@ -62,6 +64,7 @@ pub fn header_has_come(stream: &Stream) {
 /// The connection waits for its next request.
 pub fn next_request(stream: &Stream) {
     if let Some(guarded) = guarded(stream) {
+        guarded.passed.store(true, Ordering::Relaxed);
         guarded.waiting.store(true, Ordering::Relaxed);
     }
 }
@@ -99,7 +102,14 @@ impl Guarded {
             closing: false,
             waker: None,
         };
-        Self { io: Arc::new(Mutex::new(io)), within, waiting: AtomicBool::new(true), deadline, in_flight }
+        Self {
+            io: Arc::new(Mutex::new(io)),
+            within,
+            waiting: AtomicBool::new(true),
+            passed: AtomicBool::new(false),
+            deadline,
+            in_flight,
+        }
     }
 
     /// Runs for as long as the spool has something. The process does not end before.
@@ -170,6 +180,9 @@ impl AsyncRead for Guarded {
         if !this.waiting.load(Ordering::Relaxed) {
             this.deadline = None;
             return Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf);
+        }
+        if this.passed.swap(false, Ordering::Relaxed) {
+            this.deadline = None;
         }
         if let Some(deadline) = &mut this.deadline
             && deadline.as_mut().poll(cx).is_ready()

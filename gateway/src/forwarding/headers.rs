@@ -43,7 +43,7 @@ pub fn set_headers(
     }
     request.insert_header(HOST, variables.proxy_host)?;
     for (name, template) in set {
-        let value = template.render(variables);
+        let value = template.render_field(variables);
         if value.is_empty() {
             request.remove_header(name);
         } else {

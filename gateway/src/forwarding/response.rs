@@ -46,7 +46,12 @@ pub fn rewrite_redirect(
             }
             Redirects::Rules(rules) => rules.iter().find_map(|(from, to)| {
                 let whole = from.find(text)?;
-                Some(format!("{}{}{}", &text[..whole.start()], to.render(variables), &text[whole.end()..]))
+                Some(format!(
+                    "{}{}{}",
+                    &text[..whole.start()],
+                    to.render_field(variables),
+                    &text[whole.end()..]
+                ))
             }),
         }
     };
@@ -144,7 +149,7 @@ pub fn add_headers(
 ) -> Result<()> {
     let usual = matches!(response.status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
     for one in add.iter().filter(|one| usual || one.always) {
-        let value = one.value.render(variables);
+        let value = one.value.render_field(variables);
         if !value.is_empty() {
             response.append_header(one.name.clone(), value)?;
         }

@@ -40,10 +40,17 @@ pub(super) async fn returns(
     status: u16,
     text: Option<&Template>,
 ) -> Result<()> {
-    let text = text.and_then(|text| ctx.with_variables(|variables| text.render(variables)));
+    let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
+    let text = text.and_then(|text| {
+        ctx.with_variables(
+            |variables| {
+                if redirects { text.render_field(variables) } else { text.render(variables) }
+            },
+        )
+    });
     let mut header = ResponseHeader::build(status, Some(6))?;
     let body = match text {
-        Some(address) if matches!(status, 301 | 302 | 303 | 307 | 308) => {
+        Some(address) if redirects => {
             let origin = if address.starts_with('/') { ctx.with_variables(origin) } else { None };
             header.insert_header(LOCATION, format!("{}{address}", origin.unwrap_or_default()))?;
             header.insert_header(CONTENT_TYPE, "text/plain")?;

@@ -56,6 +56,9 @@ impl ProxyHttp for Proxy {
         if let Some(stream) = session.as_downstream().stream() {
             entry::header_has_come(stream);
         }
+        // Otherwise a client that does not wait for an answer loses the request that runs. Behind an upgrade nobody knows what it sends.
+        let upgrades = session.req_header().headers.contains_key(http::header::UPGRADE);
+        session.as_downstream_mut().set_pipelining_enabled(!upgrades);
         self.route(session, ctx)
     }
 

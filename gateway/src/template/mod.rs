@@ -64,6 +64,19 @@ impl Template {
         self.render_with(variables, |out, value| out.push_str(value))
     }
 
+    /// The same for a header: what could end it is escaped. `$uri` is decoded, so that a client can have any byte in it.
+    pub fn render_field(&self, variables: &Variables<'_>) -> String {
+        self.render_with(variables, |out, value| {
+            for c in value.chars() {
+                if c.is_ascii_control() && c != '\t' {
+                    out.push_str(&format!("%{:02X}", u32::from(c)));
+                } else {
+                    out.push(c);
+                }
+            }
+        })
+    }
+
     /// The same, with `put` to write what a variable stands for.
     pub fn render_with(&self, variables: &Variables<'_>, put: impl Fn(&mut String, &str)) -> String {
         let mut out = String::new();
@@ -114,6 +127,17 @@ mod tests {
         ] {
             assert_eq!(Template::parse(text).unwrap().render(&variables), value, "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_ends_a_header() {
+        let request = RequestHeader::build("GET", b"/", None).unwrap();
+        let variables = Variables {
+            uri: "/a\r\nb\0\x7f\t\u{e9}",
+            ..Variables::of(&request, "192.0.2.1".parse().unwrap())
+        };
+        let template = Template::parse("<$uri>").unwrap();
+        assert_eq!(template.render_field(&variables), "</a%0D%0Ab%00%7F\t\u{e9}>");
     }
 
     #[test]
