@@ -5,38 +5,16 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::config::LogFormat;
-use crate::template::{Template, Variables};
+use crate::template::{Variables, protocol};
 
-/// nginx's own words for it.
-const COMBINED: &str = "$remote_addr - - [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
-
-/// How lines are made.
-pub enum Format {
-    /// By a template, as nginx's `log_format`.
-    Template(Template),
-    /// One object a line.
-    Json,
-}
-
-impl Format {
-    /// As configured. `None` never happens: nginx's format is a template.
-    pub fn of(format: &LogFormat) -> Option<Self> {
-        Some(match format {
-            LogFormat::Combined => Self::Template(Template::parse(COMBINED).ok()?),
-            LogFormat::Template(template) => Self::Template(template.clone()),
-            LogFormat::Json => Self::Json,
-        })
-    }
-
-    /// A line, without its end. `variables` know the answer.
-    pub fn line(&self, variables: &Variables<'_>) -> String {
-        match self {
-            Self::Template(template) => template.render_with(variables, |out, value| {
-                let value = without_ids(value.as_bytes());
-                escape(out, if value.is_empty() { b"-" } else { &value });
-            }),
-            Self::Json => json_line(variables),
-        }
+/// A line, without its end. `variables` know the answer.
+pub(super) fn line(format: &LogFormat, variables: &Variables<'_>) -> String {
+    match format {
+        LogFormat::Template(template) => template.render_with(variables, |out, value| {
+            let value = without_ids(value.as_bytes());
+            escape(out, if value.is_empty() { b"-" } else { &value });
+        }),
+        LogFormat::Json => json_line(variables),
     }
 }
 
@@ -51,7 +29,7 @@ fn json_line(variables: &Variables<'_>) -> String {
         "method": variables.request.method.as_str(),
         "host": variables.host(),
         "uri": text(variables.target),
-        "protocol": Template::parse("$server_protocol").map(|protocol| protocol.render(variables)).unwrap_or_default(),
+        "protocol": protocol(variables.request.version),
         "status": answered.status,
         "body_bytes_sent": answered.body_bytes_sent,
         "request_time": (answered.request_time.as_secs_f64() * 1e3).round() / 1e3,
@@ -108,10 +86,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::template::Answered;
+    use crate::config::defaults::ACCESS_LOG_COMBINED;
+    use crate::template::{Answered, Template};
     use pingora_http::RequestHeader;
 
-    fn line(format: &LogFormat, target: &[u8], user_agent: Option<&[u8]>) -> String {
+    fn template(text: &str) -> LogFormat {
+        LogFormat::Template(Template::parse(text).unwrap())
+    }
+
+    fn logged(format: &LogFormat, target: &[u8], user_agent: Option<&[u8]>) -> String {
         let mut request = RequestHeader::build("GET", target, None).unwrap();
         if let Some(user_agent) = user_agent {
             request.insert_header("User-Agent", user_agent).unwrap();
@@ -130,27 +113,26 @@ mod tests {
         };
         let variables =
             Variables { answered: Some(answered), ..Variables::of(&request, "192.0.2.1".parse().unwrap()) };
-        Format::of(format).unwrap().line(&variables)
+        line(format, &variables)
     }
 
     #[test]
     fn combined_is_nginxs() {
         assert_eq!(
-            line(&LogFormat::Combined, b"/a?b=c", Some(b"curl/8")),
+            logged(&template(ACCESS_LOG_COMBINED), b"/a?b=c", Some(b"curl/8")),
             "192.0.2.1 - - [23/Nov/2026:10:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 200 12 \"-\" \"curl/8\""
         );
     }
 
     #[test]
     fn a_template_has_what_is_asked_for() {
-        let format =
-            LogFormat::Template(Template::parse("$status $request_time $upstream_addr $arg_b").unwrap());
-        assert_eq!(line(&format, b"/a?b=c", None), "200 0.015 127.0.0.1:8081 c");
+        let format = template("$status $request_time $upstream_addr $arg_b");
+        assert_eq!(logged(&format, b"/a?b=c", None), "200 0.015 127.0.0.1:8081 c");
     }
 
     #[test]
     fn json_is_an_object_with_numbers() {
-        let text = line(&LogFormat::Json, b"/a;jsessionid=SECRET", Some(b"a\"b\t"));
+        let text = logged(&LogFormat::Json, b"/a;jsessionid=SECRET", Some(b"a\"b\t"));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["status"], &value["uri"]), (&json!(200), &json!("/a;jsessionid=-")));
         assert_eq!((&value["user_agent"], &value["request_time"]), (&json!("a\"b\t"), &json!(0.015)));
@@ -158,13 +140,13 @@ mod tests {
 
     #[test]
     fn nothing_can_forge_a_line() {
-        let line = line(&LogFormat::Combined, b"/", Some(b"a\"b\tc\\\xff"));
+        let line = logged(&template(ACCESS_LOG_COMBINED), b"/", Some(b"a\"b\tc\\\xff"));
         assert!(line.contains("\"a\\x22b\\x09c\\x5C"), "{line}");
     }
 
     #[test]
     fn session_ids_are_not_logged() {
-        let combined = |target| line(&LogFormat::Combined, target, None);
+        let combined = |target| logged(&template(ACCESS_LOG_COMBINED), target, None);
         assert!(
             combined(b"/a;jsessionid=SECRET-n1/b;v=1?q=;x").contains("\"GET /a;jsessionid=-/b;v=1?q=;x HTTP")
         );

@@ -3,5 +3,4 @@
 mod format;
 mod writer;
 
-pub use format::Format;
 pub use writer::{AccessLogError, Writer};

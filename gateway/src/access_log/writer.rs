@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::Format;
-use crate::config::{AccessLog, LogTarget};
+use super::format;
+use crate::config::{AccessLog, LogFormat, LogTarget};
 use crate::template::Variables;
 
 /// Lines that may wait.
@@ -19,7 +19,7 @@ const WAITING: usize = 8192;
 #[derive(Clone)]
 pub struct Writer {
     lines: Option<SyncSender<Message>>,
-    format: Option<Arc<Format>>,
+    format: Arc<LogFormat>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -44,7 +44,7 @@ impl Writer {
     /// When the file can't be opened.
     pub fn open(log: &AccessLog) -> Result<Self, AccessLogError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let format = Format::of(&log.format).map(Arc::new);
+        let format = Arc::new(log.format.clone());
         if log.target == LogTarget::Off {
             return Ok(Self { lines: None, format, dropped });
         }
@@ -62,7 +62,7 @@ impl Writer {
 
     /// The line of a request that was answered.
     pub fn line(&self, variables: &Variables<'_>) -> String {
-        self.format.as_ref().map(|format| format.line(variables)).unwrap_or_default()
+        format::line(&self.format, variables)
     }
 
     /// Hands a line over.
@@ -138,7 +138,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::LogFormat;
 
     fn eventually(path: &Path, text: &str) {
         let start = std::time::Instant::now();
@@ -153,7 +152,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, rotated) = (directory.path().join("log"), directory.path().join("log.1"));
         std::fs::write(&path, "before\n").unwrap();
-        let log = AccessLog { target: LogTarget::File(path.clone()), format: LogFormat::Combined };
+        let log = AccessLog { target: LogTarget::File(path.clone()), format: LogFormat::Json };
         let writer = Writer::open(&log).unwrap();
         writer.write("one".into());
         eventually(&path, "before\none\n");

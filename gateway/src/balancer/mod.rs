@@ -26,6 +26,15 @@ pub enum Pick {
     None,
 }
 
+/// What a request has made known about its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It is left alone for its `fail_timeout`.
+    Failed,
+    /// It is not any more.
+    Serves,
+}
+
 /// The servers of an upstream and their state.
 pub struct Balancer {
     method: Method,
@@ -100,16 +109,22 @@ impl Balancer {
         self.peers.iter().any(|peer| peer.is_wanted() && !tried.contains(&peer.address))
     }
 
-    /// A request has left its server. `failed`: in a way that speaks against the server.
-    pub fn done(&mut self, address: SocketAddr, failed: bool, now: Now) {
+    /// A request has left its server. `failed`: in a way that speaks against the server. `None`: it is as it was.
+    pub fn done(&mut self, address: SocketAddr, failed: bool, now: Now) -> Option<News> {
         // As in nginx: a single server is never left alone.
         let single = self.peers.len() == 1;
-        let Some(peer) = self.find(address) else { return };
+        let peer = self.find(address)?;
+        let was_failed = peer.is_failed(now);
         peer.conns = peer.conns.saturating_sub(1);
         match failed {
             _ if single => {}
             true => peer.has_failed(now),
             false => peer.has_served(now),
+        }
+        match (was_failed, peer.is_failed(now)) {
+            (false, true) => Some(News::Failed),
+            (true, false) => Some(News::Serves),
+            _ => None,
         }
     }
 

@@ -70,18 +70,18 @@ fn access_log(raw: raw::AccessLog) -> Result<AccessLog, Invalid> {
         Some("off") => LogTarget::Off,
         Some(path) => LogTarget::File(path.into()),
     };
-    let format = match raw.format.as_deref() {
-        None | Some("combined") => LogFormat::Combined,
-        Some("json") => LogFormat::Json,
-        Some(text) if !text.contains('$') => {
-            return Err(Invalid::new(
-                "access_log.format",
-                format!("'{text}' is not known; write \"combined\", \"json\" or a template with variables"),
-            ));
+    let wrong = |message: String| Invalid::new("access_log.format", message);
+    let template =
+        |text: &str| Template::parse(text).map(LogFormat::Template).map_err(|error| wrong(error.to_string()));
+    let format = match raw.format.as_deref().unwrap_or("combined") {
+        "combined" => template(defaults::ACCESS_LOG_COMBINED)?,
+        "json" => LogFormat::Json,
+        text if text.contains('$') => template(text)?,
+        text => {
+            return Err(wrong(format!(
+                "'{text}' is not known; write \"combined\", \"json\" or a template with variables"
+            )));
         }
-        Some(text) => LogFormat::Template(
-            Template::parse(text).map_err(|error| Invalid::new("access_log.format", error.to_string()))?,
-        ),
     };
     Ok(AccessLog { target, format })
 }

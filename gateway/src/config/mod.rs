@@ -73,12 +73,10 @@ pub enum LogTarget {
 /// What a line of the access log looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogFormat {
-    /// nginx's.
-    Combined,
+    /// By a template, as nginx's `log_format`.
+    Template(Template),
     /// One object a line.
     Json,
-    /// A template.
-    Template(Template),
 }
 
 /// How names of servers are resolved.

@@ -110,7 +110,7 @@ pub struct Peer {
     pub service: Option<String>,
 }
 
-/// `[http]`, `[[server]]` and `[[server.location]]`, as in nginx: most keys are allowed in each, and the innermost counts. `check.rs`
+/// `[http]`, `[[server]]` and `[[server.location]]`, as in nginx: most keys are allowed in each, and the innermost counts. `block.rs`
 /// says which are not.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

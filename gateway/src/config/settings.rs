@@ -58,7 +58,7 @@ pub struct Settings {
 }
 
 /// nginx's `proxy_next_upstream` and its companions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NextUpstream {
     /// A connection that could not be made or was lost.
     pub error: bool,
@@ -143,15 +143,6 @@ impl Compression {
 impl Settings {
     /// Where nothing is said.
     pub(crate) fn defaults() -> Self {
-        let on = |words: &[&str]| NextUpstream {
-            error: words.contains(&"error"),
-            timeout: words.contains(&"timeout"),
-            invalid_header: false,
-            non_idempotent: false,
-            status: Vec::new(),
-            tries: 0,
-            timeout_total: None,
-        };
         Self {
             client_max_body_size: Some(defaults::CLIENT_MAX_BODY_SIZE.0),
             client_body_timeout: defaults::CLIENT_BODY_TIMEOUT.0,
@@ -159,7 +150,8 @@ impl Settings {
             proxy_connect_timeout: defaults::PROXY_CONNECT_TIMEOUT.0,
             proxy_read_timeout: defaults::PROXY_READ_TIMEOUT.0,
             proxy_send_timeout: defaults::PROXY_SEND_TIMEOUT.0,
-            next_upstream: on(&defaults::PROXY_NEXT_UPSTREAM),
+            // nginx's.
+            next_upstream: NextUpstream { error: true, timeout: true, ..NextUpstream::default() },
             proxy_buffering: true,
             proxy_set_header: Vec::new(),
             proxy_hide_header: Vec::new(),
@@ -199,7 +191,7 @@ impl Settings {
             *place = time(key(name), value, Time(*place))?;
         }
         if let Some(words) = &raw.proxy_next_upstream {
-            next_upstream(words, &mut new.next_upstream)
+            new.next_upstream = next_upstream(words, &new.next_upstream)
                 .map_err(|error| Invalid::new(key("proxy_next_upstream"), error))?;
         }
         if let Some(tries) = raw.proxy_next_upstream_tries {
@@ -262,17 +254,10 @@ pub(super) fn time(key: String, value: Option<Time>, default: Time) -> Result<Du
     if value.is_zero() { Err(Invalid::new(key, "must be more than zero")) } else { Ok(value) }
 }
 
-fn next_upstream(words: &[String], on: &mut NextUpstream) -> Result<(), String> {
-    let kept = (on.tries, on.timeout_total);
-    *on = NextUpstream {
-        error: false,
-        timeout: false,
-        invalid_header: false,
-        non_idempotent: false,
-        status: Vec::new(),
-        tries: kept.0,
-        timeout_total: kept.1,
-    };
+/// Tries and time are not among the words: those of `outer` stay.
+fn next_upstream(words: &[String], outer: &NextUpstream) -> Result<NextUpstream, String> {
+    let mut on =
+        NextUpstream { tries: outer.tries, timeout_total: outer.timeout_total, ..NextUpstream::default() };
     for word in words {
         match word.as_str() {
             "error" => on.error = true,
@@ -282,19 +267,17 @@ fn next_upstream(words: &[String], on: &mut NextUpstream) -> Result<(), String> 
             "off" => {}
             other => {
                 let status = other.strip_prefix("http_").and_then(|status| status.parse().ok());
-                match status {
-                    Some(status @ (403 | 404 | 429 | 500 | 502 | 503 | 504)) => on.status.push(status),
-                    _ => {
-                        return Err(format!(
-                            "'{other}' is not known; error, timeout, invalid_header, http_500, http_502, http_503, http_504, http_403, \
-                             http_404, http_429, non_idempotent and off are"
-                        ));
-                    }
-                }
+                let Some(status @ (403 | 404 | 429 | 500 | 502 | 503 | 504)) = status else {
+                    return Err(format!(
+                        "'{other}' is not known; error, timeout, invalid_header, http_500, http_502, http_503, http_504, http_403, \
+                         http_404, http_429, non_idempotent and off are"
+                    ));
+                };
+                on.status.push(status);
             }
         }
     }
-    Ok(())
+    Ok(on)
 }
 
 /// What frames a message is the gateway's business.

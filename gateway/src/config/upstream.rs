@@ -10,6 +10,7 @@ use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
 
 use super::raw::CheckKind;
+use super::settings::time;
 use super::{defaults, raw};
 use crate::balancer::{Admin, Method, Options};
 
@@ -220,18 +221,12 @@ fn resolve(address: &HostPort) -> Result<Vec<SocketAddr>, String> {
 }
 
 fn check(raw: raw::Check, key: &str) -> Result<CheckConfig, Invalid> {
-    let interval = raw.interval.unwrap_or(defaults::CHECK_INTERVAL).0;
-    let timeout = raw.timeout.unwrap_or(defaults::CHECK_TIMEOUT).0;
-    for (name, value) in [("interval", interval), ("timeout", timeout)] {
-        if value.is_zero() {
-            return Err(Invalid::new(format!("{key}.{name}"), "must be more than zero"));
-        }
-    }
+    let has_blanks = |text: &str| text.bytes().any(|b| b <= b' ' || b == 0x7f);
     let uri = raw.uri.unwrap_or_else(|| "/".into());
-    if !uri.starts_with('/') || uri.bytes().any(|b| b <= b' ' || b == 0x7f) {
+    if !uri.starts_with('/') || has_blanks(&uri) {
         return Err(Invalid::new(format!("{key}.uri"), "must begin with / and have no blanks"));
     }
-    if raw.host.as_ref().is_some_and(|host| host.bytes().any(|b| b <= b' ' || b == 0x7f)) {
+    if raw.host.as_deref().is_some_and(has_blanks) {
         return Err(Invalid::new(format!("{key}.host"), "must have no blanks"));
     }
     let body = raw.body.map(|text| Regex::new(&text)).transpose();
@@ -239,8 +234,8 @@ fn check(raw: raw::Check, key: &str) -> Result<CheckConfig, Invalid> {
         kind: raw.kind,
         uri,
         host: raw.host,
-        interval,
-        timeout,
+        interval: time(format!("{key}.interval"), raw.interval, defaults::CHECK_INTERVAL)?,
+        timeout: time(format!("{key}.timeout"), raw.timeout, defaults::CHECK_TIMEOUT)?,
         fails: raw.fails.unwrap_or(defaults::CHECK_FAILS).max(1),
         passes: raw.passes.unwrap_or(defaults::CHECK_PASSES).max(1),
         status: raw.status,

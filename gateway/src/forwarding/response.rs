@@ -19,11 +19,13 @@ const TEXTS: [&str; 6] = [
     "application/rss+xml",
 ];
 
-/// Where `proxy_pass` leads, as far as redirects tell of it.
+/// Where `proxy_pass` leads, as far as redirects tell of it: what the server believes to be asked for is `http://upstream` and then …
 pub struct Passed<'a> {
-    /// `http://upstream/uri`: what the server believes to be asked for …
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// … this path, …
     pub from: &'a str,
-    /// … and what the client has asked for.
+    /// … and the client has asked for this one.
     pub to: &'a str,
 }
 
@@ -41,7 +43,8 @@ pub fn rewrite_redirect(
         match redirects {
             Redirects::Default => {
                 let passed = passed?;
-                let rest = text.strip_prefix(passed.from)?;
+                let path = text.strip_prefix("http://")?.strip_prefix(passed.upstream)?;
+                let rest = path.strip_prefix(passed.from)?;
                 Some(format!("{}{rest}", passed.to))
             }
             Redirects::Rules(rules) => rules.iter().find_map(|(from, to)| {
@@ -186,7 +189,7 @@ mod tests {
             Variables { server_port: 8080, ..Variables::of(&request, "127.0.0.1".parse().unwrap()) };
         let mut response = ResponseHeader::build(302, None).unwrap();
         response.insert_header(LOCATION, location).unwrap();
-        let passed = Passed { from: "http://tomcats/app/", to: "/shop/" };
+        let passed = Passed { upstream: "tomcats", from: "/app/", to: "/shop/" };
         rewrite_redirect(&mut response, redirects, Some(&passed), &variables).unwrap();
         response.headers[LOCATION].to_str().unwrap().to_owned()
     }

@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use pingora_core::Result;
-use pingora_core::modules::http::compression::ResponseCompression;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::{build, is_answered};
 
-use super::Ctx;
+use super::{Ctx, encoding};
 use crate::config::Page;
 use crate::forwarding::{add_headers, name_charset, origin};
 use crate::template::Template;
@@ -40,17 +39,28 @@ pub(super) async fn returns(
     status: u16,
     text: Option<&Template>,
 ) -> Result<()> {
-    let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
-    let text = text.and_then(|text| {
-        ctx.with_variables(
-            |variables| {
-                if redirects { text.render_field(variables) } else { text.render(variables) }
-            },
-        )
-    });
+    let render = |text: &Template| {
+        ctx.with_variables(|variables| match is_redirect(status) {
+            true => text.render_field(variables),
+            false => text.render(variables),
+        })
+    };
+    with_text(session, ctx, status, text.and_then(render)).await
+}
+
+/// The same with the text, or the address of a redirect, as it is.
+///
+/// # Errors
+/// A value that is no header value.
+pub(super) async fn with_text(
+    session: &mut Session,
+    ctx: &Ctx,
+    status: u16,
+    text: Option<String>,
+) -> Result<()> {
     let mut header = ResponseHeader::build(status, Some(6))?;
     let body = match text {
-        Some(address) if redirects => {
+        Some(address) if is_redirect(status) => {
             let origin = if address.starts_with('/') { ctx.with_variables(origin) } else { None };
             header.insert_header(LOCATION, format!("{}{address}", origin.unwrap_or_default()))?;
             header.insert_header(CONTENT_TYPE, "text/plain")?;
@@ -87,6 +97,10 @@ pub(super) async fn returns(
     Ok(())
 }
 
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
 /// The header as it is for a page of ours.
 pub(super) fn put_page(header: &mut ResponseHeader, page: &Page) -> Result<()> {
     header.insert_header(CONTENT_TYPE, page.content_type)?;
@@ -101,11 +115,7 @@ fn decorate(header: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
 
 async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {
     // Too short to be worth it.
-    if let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
-        && module.is_header_phase()
-    {
-        module.adjust_level(0);
-    }
+    encoding::switch_off(session);
     let bodiless =
         session.req_header().method == http::Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
     let bodiless = bodiless || body.is_empty();

@@ -2,6 +2,8 @@
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
+use pingora_core::modules::http::compression::ResponseCompression;
+use pingora_proxy::Session;
 
 use crate::config::Compression;
 
@@ -30,6 +32,15 @@ pub(super) fn choose(headers: &HeaderMap, compression: &Compression) -> Option<&
         }
     }
     best.map(|(name, _)| name)
+}
+
+/// This response is sent as it is.
+pub(super) fn switch_off(session: &mut Session) {
+    if let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
+        && module.is_header_phase()
+    {
+        module.adjust_level(0);
+    }
 }
 
 #[cfg(test)]

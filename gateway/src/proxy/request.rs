@@ -16,7 +16,7 @@ use crate::config::{Action, Location};
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode};
-use crate::template::{Template, without_port};
+use crate::template::without_port;
 
 fn refuse<T>(status: u16, why: &'static str) -> Result<T> {
     Error::e_explain(ErrorType::HTTPStatus(status), why)
@@ -44,23 +44,24 @@ impl Proxy {
         ctx.server = index;
         ctx.client = Some(Client::of(peer, &request, &server.trusted_proxies));
         ctx.request_id = request_id(&request, ctx.client.as_ref().is_some_and(|client| client.trusted));
-        let (line, all) = (server.large_client_header_size, server.client_header_size);
-        let keepalive = server.keepalive_timeout;
-        ctx.running = Some(running.clone());
         // A client of HTTP/1.0 has to ask for it.
         let asks = match request.version {
             http::Version::HTTP_10 => connection_says(&request, b"keep-alive"),
             _ => !connection_says(&request, b"close"),
         };
-        let kept = (asks && !self.in_flight.is_stopping()).then_some(keepalive.as_secs().max(1));
-        let downstream = session.as_mut();
-        downstream.set_keepalive(kept);
+        let kept =
+            (asks && !self.in_flight.is_stopping()).then_some(server.keepalive_timeout.as_secs().max(1));
+        session.as_mut().set_keepalive(kept);
         let checked = match session.as_downstream().as_http1() {
-            Some(http1) => {
-                limits::check(&http1.get_headers_raw_bytes(), line, all).map_err(limits::Refused::status)
-            }
+            Some(http1) => limits::check(
+                &http1.get_headers_raw_bytes(),
+                server.large_client_header_size,
+                server.client_header_size,
+            )
+            .map_err(limits::Refused::status),
             None => Ok(()),
         };
+        ctx.running = Some(running.clone());
         ctx.path = decode(request.raw_path()).unwrap_or_default();
         ctx.request = Some(request);
         ctx.location = running.location(index, &ctx.path).cloned();
@@ -99,9 +100,8 @@ impl Proxy {
         if session.req_header().method == http::Method::TRACE {
             return refuse(405, "TRACE is not passed on, as in nginx");
         }
-        if let Some(target) = ctx.with_slash() {
-            let address = Template::parse(&target).ok();
-            answer::returns(session, ctx, 301, address.as_ref()).await?;
+        if let Some(address) = ctx.with_slash() {
+            answer::with_text(session, ctx, 301, Some(address)).await?;
             return Ok(true);
         }
         let address = ctx.address();
@@ -170,20 +170,18 @@ impl Ctx {
     /// nginx's redirect from `/app` to `/app/`, when that is the path of a location that passes requests on.
     fn with_slash(&self) -> Option<String> {
         let locations = &self.server()?.locations;
-        let is_this = |location: &&Arc<Location>| {
+        let is_this = |location: &Arc<Location>| {
             let prefix = location.path.prefix().as_bytes();
             matches!(location.action, Action::Proxy { .. })
                 && !location.path.is_exact()
                 && prefix.strip_suffix(b"/").is_some_and(|prefix| prefix == self.path && !prefix.is_empty())
         };
-        if self.location.as_ref()?.path.is_exact() || !locations.iter().any(|location| is_this(&location)) {
+        if self.location.as_ref()?.path.is_exact() || !locations.iter().any(is_this) {
             return None;
         }
         let received = self.request.as_ref()?.raw_path();
         let query = received.iter().position(|b| *b == b'?').map_or(&b""[..], |at| &received[at..]);
-        let query = String::from_utf8_lossy(query);
-        // Nothing in it is a variable of ours.
-        (!query.contains('$')).then(|| format!("{}/{query}", encode(&self.path)))
+        Some(format!("{}/{}", encode(&self.path), String::from_utf8_lossy(query)))
     }
 
     pub(super) fn check_body(&self, bytes: u64) -> Result<()> {

@@ -5,11 +5,10 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use pingora_core::Result;
-use pingora_core::modules::http::compression::ResponseCompression;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::{Ctx, answer};
+use super::{Ctx, answer, encoding};
 use crate::config::Compression;
 use crate::entry;
 use crate::forwarding::{
@@ -70,10 +69,11 @@ impl Ctx {
             self.page = Some(page.body.clone());
         }
         // As nginx: without a path behind proxy_pass, paths are the same on both sides.
-        let from =
-            self.upstream().map(|(upstream, uri)| format!("http://{}{}", upstream.name, uri.unwrap_or("/")));
-        let to = if matches!(self.upstream(), Some((_, Some(_)))) { location.path.prefix() } else { "/" };
-        let passed = from.as_deref().map(|from| Passed { from, to });
+        let passed = self.upstream().map(|(upstream, uri)| Passed {
+            upstream: &upstream.name,
+            from: uri.unwrap_or("/"),
+            to: if uri.is_some() { location.path.prefix() } else { "/" },
+        });
         hide_headers(response, &settings.proxy_hide_header);
         hide_internal(response);
         rewrite_cookie_paths(response, &settings.proxy_cookie_path)?;
@@ -83,11 +83,8 @@ impl Ctx {
             add_headers(response, &settings.add_header, variables)
         })
         .unwrap_or(Ok(()))?;
-        if !compresses(&settings.compression, response)
-            && let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
-            && module.is_header_phase()
-        {
-            module.adjust_level(0);
+        if !compresses(&settings.compression, response) {
+            encoding::switch_off(session);
         }
         Ok(())
     }

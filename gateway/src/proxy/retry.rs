@@ -3,6 +3,7 @@
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use satchel_common::answer::is_answered;
 
 use super::{Ctx, Proxy};
 
@@ -50,7 +51,7 @@ impl Proxy {
             error.set_retry(false);
             return error;
         }
-        let answered = ctx.tries_have_answer(session);
+        let answered = is_answered(session.response_written());
         let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let malformed = matches!(error.etype(), ErrorType::InvalidHTTPHeader);
         // A kept connection that turned out to be closed says nothing about its server.
@@ -68,7 +69,7 @@ impl Proxy {
         });
         if stale && idempotent && may_repeat {
             // The same server again is as good as another.
-            ctx.give_back();
+            ctx.lease = None;
             error.set_retry(true);
             return error;
         }
@@ -103,22 +104,13 @@ impl Proxy {
         let repeatable = unsent || is_idempotent(session) || next.non_idempotent;
         // As in nginx, an answer that is chosen speaks against its server, but for those that are about what was asked for.
         let failed = chosen && !matches!(status, 403 | 404 | 429);
-        if !(unsent || chosen) || !repeatable || session.as_ref().retry_buffer_truncated() {
-            if failed {
-                ctx.fail_server();
+        let may_repeat = (unsent || chosen) && repeatable && !session.as_ref().retry_buffer_truncated();
+        if !may_repeat || !self.may_try_next(ctx) {
+            if failed && let Some(lease) = &mut ctx.lease {
+                lease.fail();
             }
             return Ok(());
         }
-        let Some((upstream, _)) = ctx.upstream() else { return Ok(()) };
-        let mut tried = ctx.tries.servers.clone();
-        tried.extend(ctx.lease.as_ref().map(|lease| lease.address));
-        if !upstream.has_untried(&tried) || !self.has_tries_left(ctx, 1) || !upstream.may_retry() {
-            if failed {
-                ctx.fail_server();
-            }
-            return Ok(());
-        }
-        self.metrics.retried(&upstream.name);
         ctx.leave_server(status, failed);
         let mut error = Error::explain(ErrorType::Custom(TRY_NEXT), format!("answered {status}"));
         error.as_up();
@@ -126,40 +118,19 @@ impl Proxy {
         Err(error)
     }
 
-    /// Whether a server is left, and tries, time and budget.
+    /// Whether a server is left, and tries (`proxy_next_upstream_tries`), time and budget.
     fn may_try_next(&self, ctx: &Ctx) -> bool {
         let Some((upstream, _)) = ctx.upstream() else { return false };
-        let may =
-            upstream.has_untried(&ctx.tries.servers) && self.has_tries_left(ctx, 0) && upstream.may_retry();
+        let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return false };
+        let mut tried = ctx.tries.servers.clone();
+        tried.extend(ctx.lease.as_ref().map(|lease| lease.address));
+        let may = upstream.has_untried(&tried)
+            && (next.tries == 0 || tried.len() < next.tries)
+            && next.timeout_total.is_none_or(|limit| ctx.began.elapsed() < limit)
+            && upstream.may_retry();
         if may {
             self.metrics.retried(&upstream.name);
         }
         may
-    }
-
-    /// `proxy_next_upstream_tries` and `_timeout`; `running`: tries that have not ended.
-    fn has_tries_left(&self, ctx: &Ctx, running: usize) -> bool {
-        let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return false };
-        let tries = ctx.tries.servers.len() + running;
-        (next.tries == 0 || tries < next.tries)
-            && next.timeout_total.is_none_or(|limit| ctx.began.elapsed() < limit)
-    }
-}
-
-impl Ctx {
-    /// Whether something of an answer has gone to the client.
-    fn tries_have_answer(&self, session: &Session) -> bool {
-        satchel_common::answer::is_answered(session.response_written())
-    }
-
-    /// The server keeps its good name, and may be tried again.
-    fn give_back(&mut self) {
-        self.lease = None;
-    }
-
-    fn fail_server(&mut self) {
-        if let Some(lease) = &mut self.lease {
-            lease.fail();
-        }
     }
 }

@@ -38,7 +38,7 @@ impl ServerName {
         } else if let Some(rest) = name.strip_suffix(".*") {
             (Self::Prefix(format!("{rest}.")), rest)
         } else {
-            (Self::Exact(if name == "_" { String::from("_") } else { name.clone() }), name.as_str())
+            (Self::Exact(name.clone()), name.as_str())
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
         let wildcard_without_dot = matches!(&kind, Self::Suffix { suffix, .. } if !suffix.starts_with('.'));

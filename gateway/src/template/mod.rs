@@ -3,8 +3,8 @@
 mod variables;
 
 use variables::Variable;
-pub(crate) use variables::without_port;
 pub use variables::{Answered, Variables};
+pub(crate) use variables::{protocol, without_port};
 
 /// A value, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,11 +87,6 @@ impl Template {
             }
         }
         out
-    }
-
-    /// Whether it is the same for every request.
-    pub fn is_constant(&self) -> bool {
-        self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 }
 

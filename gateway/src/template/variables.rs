@@ -219,7 +219,7 @@ impl<'a> Variables<'a> {
 }
 
 /// As the access log has it.
-fn protocol(version: http::Version) -> &'static str {
+pub(crate) fn protocol(version: http::Version) -> &'static str {
     match version {
         http::Version::HTTP_10 => "HTTP/1.0",
         http::Version::HTTP_2 => "HTTP/2.0",

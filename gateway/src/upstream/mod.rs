@@ -16,7 +16,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::balancer::{Balancer, Now, Options, Peer, Pick};
+use crate::balancer::{Balancer, News, Now, Options, Peer, Pick};
 use crate::config::{Source, UpstreamConfig};
 use crate::metrics::Metrics;
 
@@ -111,7 +111,7 @@ impl Upstream {
                 config.file.as_deref().and_then(|file| file::read(file).ok()).unwrap_or_default();
         }
         self.balancer().set_method(config.method);
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).set(config.retry_budget);
+        self.budget().set(config.retry_budget);
         self.config.store(Arc::new(config));
         self.apply();
         self.reconfigured.notify_waiters();
@@ -209,12 +209,12 @@ impl Upstream {
 
     /// A request has come: others may be repeated for it.
     pub fn count_request(&self) {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).deposit();
+        self.budget().deposit();
     }
 
     /// Whether a request may be sent once more, as far as the retry budget goes.
     pub fn may_retry(&self) -> bool {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(self.now())
+        self.budget().withdraw(self.now())
     }
 
     /// All servers with their state.
@@ -234,17 +234,12 @@ impl Upstream {
     }
 
     fn done(&self, address: SocketAddr, failed: bool) {
-        let now = self.now();
-        let mut balancer = self.balancer();
-        let failed_before =
-            balancer.peers().iter().any(|peer| peer.address == address && peer.is_failed(now));
-        balancer.done(address, failed, now);
-        let failed_now = balancer.peers().iter().any(|peer| peer.address == address && peer.is_failed(now));
-        drop(balancer);
-        match (failed_before, failed_now) {
-            (false, true) => log::warn!("upstream {}: server {address} is left alone for a while", self.name),
-            (true, false) => log::info!("upstream {}: server {address} serves again", self.name),
-            _ => {}
+        match self.balancer().done(address, failed, self.now()) {
+            Some(News::Failed) => {
+                log::warn!("upstream {}: server {address} is left alone for a while", self.name);
+            }
+            Some(News::Serves) => log::info!("upstream {}: server {address} serves again", self.name),
+            None => {}
         }
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.freed.notify_one();
@@ -257,6 +252,10 @@ impl Upstream {
 
     fn balancer(&self) -> MutexGuard<'_, Balancer> {
         self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

@@ -255,7 +255,6 @@ impl Core {
         sealed: &Sealed,
     ) -> Result<(), StoreError> {
         let Second::Newer(node) = second else { return Ok(()) };
-        // Without locks the last writer wins: the last on the first node.
         if record.insists {
             return Ok(());
         }

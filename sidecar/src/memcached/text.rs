@@ -148,8 +148,7 @@ fn run_all(
     };
     let replies: Result<Vec<_>, _> = batch.iter().map(|command| one(&client, command)).collect();
     replies.map_err(|error| {
-        let is_answer = matches!(error, MemcacheError::ServerError(ServerError::Error(_)));
-        if !is_answer {
+        if !matches!(error, MemcacheError::ServerError(ServerError::Error(_))) {
             // The connection may hold half of one.
             *kept() = None;
         }

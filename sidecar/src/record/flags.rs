@@ -10,11 +10,6 @@ pub fn of(counter: u64, writer: u64) -> u32 {
     (counter as u32) << TAG_BITS | (writer as u8 as u32)
 }
 
-/// Whether they are of a record with this counter.
-pub fn has_counter(flags: u32, counter: u64) -> bool {
-    of(counter, 0) >> TAG_BITS == flags >> TAG_BITS
-}
-
 /// Whether `a` was stored after `b`. The counters are cut: compared as serial numbers (RFC 1982, 3.2). Of two records with one counter the
 /// one with the larger tag counts as the newer.
 pub fn is_newer(a: u32, b: u32) -> bool {
@@ -40,7 +35,6 @@ mod tests {
         assert!(!diverged(of(5, 1), of(5, 1)) && !diverged(of(5, 1), of(6, 1)));
         assert!(is_newer(of(6, 0), of(5, 255)));
         assert!(is_newer(of(1 << 24, 0), of((1 << 24) - 1, 9)), "counters go on past 24 bits");
-        assert!(has_counter(of(1 << 24 | 7, 9), 7) && !has_counter(of(8, 9), 7));
     }
 
     proptest! {
