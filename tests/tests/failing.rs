@@ -36,7 +36,7 @@ fn gateway(tomcats: &[Tomcat]) -> Gateway {
             .collect();
         format!(
             "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n{servers}\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \
-             \"http://t\"\nproxy_read_timeout = \"1s\"\n"
+             \"http://t\"\nproxy_read_timeout = \"3s\"\n"
         )
     })
 }
@@ -46,7 +46,7 @@ fn under_load(gateway: &Gateway, fault: impl FnOnce()) -> u64 {
     let url = format!("http://127.0.0.1:{}/kind/small?nosession=1", gateway.port());
     let load = thread::spawn(move || {
         Command::new("wrk")
-            .args(["-t1", "-c16", "--timeout", "20s", &format!("-d{SECONDS}s"), &url])
+            .args(["-t1", "-c400", "--timeout", "20s", &format!("-d{SECONDS}s"), &url])
             .output()
             .unwrap()
     });

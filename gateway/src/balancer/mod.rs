@@ -104,9 +104,10 @@ impl Balancer {
         if full { Pick::Full } else { Pick::None }
     }
 
-    /// Whether a server is left that is not among `tried` and may be used at all.
-    pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.peers.iter().any(|peer| peer.is_wanted() && !tried.contains(&peer.address))
+    /// Whether a server is left that is not among `tried`: one that works as far as is known, or with `any` one that may be used at all.
+    pub fn has_untried(&self, tried: &[SocketAddr], any: bool, now: Now) -> bool {
+        let mut left = self.peers.iter().filter(|peer| !tried.contains(&peer.address));
+        left.any(|peer| if any { peer.is_wanted() } else { peer.is_usable(now) })
     }
 
     /// A request has left its server. `failed`: in a way that speaks against the server. `None`: it is as it was.

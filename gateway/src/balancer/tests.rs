@@ -116,8 +116,17 @@ fn down_and_drain_get_nothing_even_when_all_others_fail() {
             assert_eq!(serve(&mut balancer, secs(1)), 1, "unhealthy, but the only one");
         }
         assert_eq!(balancer.pick(secs(1), &[address(1)]), Pick::None);
-        assert!(!balancer.has_untried(&[address(1)]));
+        assert!(!balancer.has_untried(&[address(1)], true, Now::ZERO));
     }
+}
+
+#[test]
+fn an_answer_is_not_given_up_for_a_server_that_does_not_work() {
+    let mut balancer = weighted(&[1, 1]);
+    let tried = [address(0)];
+    assert!(balancer.has_untried(&tried, false, secs(1)));
+    balancer.set_healthy(address(1), false, secs(1));
+    assert!(!balancer.has_untried(&tried, false, secs(1)) && balancer.has_untried(&tried, true, secs(1)));
 }
 
 #[test]

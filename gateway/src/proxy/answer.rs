@@ -24,6 +24,9 @@ pub(super) async fn error(session: &mut Session, ctx: &Ctx, status: u16) {
     {
         body = page.body.clone();
     }
+    for (name, value) in ctx.intercepted.iter().flatten() {
+        let _ = header.append_header(name, value);
+    }
     let _ = decorate(&mut header, ctx);
     session.as_mut().set_keepalive(None);
     send(session, header, body).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora_http::RequestHeader;
 use satchel_common::server::Working;
 
@@ -37,6 +38,8 @@ pub struct Ctx {
     pub(super) informational: usize,
     /// What is sent in place of the server's body.
     pub(super) page: Option<Bytes>,
+    /// What is kept of a server's error that is answered here.
+    pub(super) intercepted: Option<HeaderMap>,
     pub(super) _slot: Option<Slot>,
     pub(super) _working: Working,
 }
@@ -69,6 +72,7 @@ impl Ctx {
             body_read: 0,
             informational: 0,
             page: None,
+            intercepted: None,
             _slot: None,
             _working: working,
         }

@@ -1,10 +1,10 @@
 //! After the server: its answer as the client gets it.
 
-use http::HeaderName;
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
-use pingora_core::Result;
+use http::{HeaderName, Method};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -60,11 +60,18 @@ impl Ctx {
         let page =
             settings.error_pages.get(&status).filter(|_| settings.proxy_intercept_errors && status >= 400);
         if let Some(page) = page {
+            let is_empty = response.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
             // What the server said of its own page goes, but for what is about the client.
             let kept = [SET_COOKIE, WWW_AUTHENTICATE, RETRY_AFTER];
             let names: Vec<_> =
                 response.headers.keys().filter(|name| !kept.contains(name)).cloned().collect();
             names.iter().for_each(|name| drop(response.remove_header(name)));
+            if is_empty && session.req_header().method != Method::HEAD {
+                // Pingora has no place for the body of a response that had none: it is answered here.
+                self.intercepted = Some(response.headers.clone());
+                self.leave_server(status, false);
+                return Error::e_explain(ErrorType::HTTPStatus(status), "an empty error is intercepted");
+            }
             answer::put_page(response, page)?;
             self.page = Some(page.body.clone());
         }

@@ -11,6 +11,17 @@ use super::{Ctx, Proxy};
 const UNSENT: &str = "x-satchel-unsent";
 /// Of one request: more of them are not meant to end.
 const INFORMATIONAL_MAX: usize = 20;
+/// Why a request would be sent to another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Its server is not there, or not any more: all that it had fail at once, and each of them is one request more elsewhere.
+    Gone,
+    /// Its server did not answer in time: others may be as slow.
+    Slow,
+    /// Its server has answered, but not well: that is better than the answer of a server that does not work.
+    Answered,
+}
+
 /// Tells our own retryable error from Pingora's.
 pub(super) const TRY_NEXT: &str = "the next server is tried";
 
@@ -30,7 +41,7 @@ impl Proxy {
             ErrorType::ConnectTimedout => settings.next_upstream.timeout,
             _ => settings.next_upstream.error,
         });
-        error.set_retry(on && self.may_try_next(ctx));
+        error.set_retry(on && self.may_try_next(ctx, Why::Gone));
         error
     }
 
@@ -74,7 +85,8 @@ impl Proxy {
             return error;
         }
         ctx.leave_server(0, true);
-        error.set_retry(on && may_repeat && self.may_try_next(ctx));
+        let why = if timed_out { Why::Slow } else { Why::Gone };
+        error.set_retry(on && may_repeat && self.may_try_next(ctx, why));
         error
     }
 
@@ -105,7 +117,8 @@ impl Proxy {
         // As in nginx, an answer that is chosen speaks against its server, but for those that are about what was asked for.
         let failed = chosen && !matches!(status, 403 | 404 | 429);
         let may_repeat = (unsent || chosen) && repeatable && !session.as_ref().retry_buffer_truncated();
-        if !may_repeat || !self.may_try_next(ctx) {
+        let why = if unsent { Why::Gone } else { Why::Answered };
+        if !may_repeat || !self.may_try_next(ctx, why) {
             if failed && let Some(lease) = &mut ctx.lease {
                 lease.fail();
             }
@@ -119,15 +132,15 @@ impl Proxy {
     }
 
     /// Whether a server is left, and tries (`proxy_next_upstream_tries`), time and budget.
-    fn may_try_next(&self, ctx: &Ctx) -> bool {
+    fn may_try_next(&self, ctx: &Ctx, why: Why) -> bool {
         let Some((upstream, _)) = ctx.upstream() else { return false };
         let Some(next) = ctx.settings().map(|settings| &settings.next_upstream) else { return false };
         let mut tried = ctx.tries.servers.clone();
         tried.extend(ctx.lease.as_ref().map(|lease| lease.address));
-        let may = upstream.has_untried(&tried)
+        let may = upstream.has_untried(&tried, why != Why::Answered)
             && (next.tries == 0 || tried.len() < next.tries)
             && next.timeout_total.is_none_or(|limit| ctx.began.elapsed() < limit)
-            && upstream.may_retry();
+            && ((why == Why::Gone && tried.len() == 1) || upstream.may_retry());
         if may {
             self.metrics.retried(&upstream.name);
         }

@@ -4,8 +4,8 @@ use crate::balancer::Now;
 
 /// At least so many in a second, whatever the share: a farm with little traffic has few requests to take a share of.
 const AT_LEAST: f64 = 10.0;
-/// Unused ones are kept up to this.
-const KEPT: f64 = 100.0;
+/// Unused ones are kept up to this: as many as may wait for one server when it begins to hang.
+const KEPT: f64 = 1000.0;
 
 /// What is left. No clock of its own.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Budget {
         self.left = (self.left + self.share).min(KEPT);
     }
 
-    /// Whether one may be sent once more. Zero percent: never.
+    /// Whether one may be sent once more. Zero percent: never; a hundred: always.
     pub fn withdraw(&mut self, now: Now) -> bool {
-        if self.share <= 0.0 {
-            return false;
+        if self.share <= 0.0 || self.share >= 1.0 {
+            return self.share > 0.0;
         }
         let since = now.saturating_sub(self.given).as_secs_f64();
         self.given = now;
@@ -58,11 +58,11 @@ mod tests {
     fn a_share_of_the_requests_may_be_repeated() {
         let mut budget = Budget::new(20);
         while budget.withdraw(Now::ZERO) {}
-        for _ in 0..1000 {
+        for _ in 0..10_000 {
             budget.deposit();
         }
-        let repeated = (0..1000).filter(|_| budget.withdraw(Now::ZERO)).count();
-        assert_eq!(repeated, 100, "no more than are kept");
+        let repeated = (0..10_000).filter(|_| budget.withdraw(Now::ZERO)).count();
+        assert_eq!(repeated, 1000, "no more than are kept");
         let mut sent = 0;
         for _ in 0..1000 {
             budget.deposit();
@@ -72,11 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn a_few_always_may_and_none_at_zero() {
+    fn a_few_always_may_none_at_zero_and_all_at_a_hundred() {
         let mut budget = Budget::new(1);
         while budget.withdraw(Now::ZERO) {}
         let second = Duration::from_secs(1);
         assert_eq!((0..100).filter(|_| budget.withdraw(second)).count(), 10);
         assert!(!Budget::new(0).withdraw(second));
+        let mut all = Budget::new(100);
+        assert!((0..10_000).all(|_| all.withdraw(Now::ZERO)));
     }
 }

@@ -8,7 +8,7 @@ mod file;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rand::SeedableRng;
@@ -24,6 +24,9 @@ use budget::Budget;
 pub use check::check_for_ever;
 pub use discovery::discover_for_ever;
 pub use file::{FileError, read as read_file};
+
+/// Nobody tells a waiting request that a server's `fail_timeout` is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A named group of servers. It outlives a reload of the configuration.
 pub struct Upstream {
@@ -183,7 +186,7 @@ impl Upstream {
             loop {
                 let freed = self.freed.notified();
                 match self.try_pick(tried) {
-                    Err(NoServer::Busy) => freed.await,
+                    Err(NoServer::Busy) => drop(timeout(LOOK_AGAIN, freed).await),
                     other => return other,
                 }
             }
@@ -202,9 +205,9 @@ impl Upstream {
         }
     }
 
-    /// Whether a server is left that is not among `tried`.
-    pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.balancer().has_untried(tried)
+    /// Whether a server is left that is not among `tried`: one that works as far as is known, or with `any` one that may be used at all.
+    pub fn has_untried(&self, tried: &[SocketAddr], any: bool) -> bool {
+        self.balancer().has_untried(tried, any, self.now())
     }
 
     /// A request has come: others may be repeated for it.
@@ -241,8 +244,9 @@ impl Upstream {
             Some(News::Serves) => log::info!("upstream {}: server {address} serves again", self.name),
             None => {}
         }
+        // All of them: the first may have tried this one.
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            self.freed.notify_one();
+            self.freed.notify_waiters();
         }
     }
 
