@@ -17,22 +17,28 @@ pub enum Level {
     Debug,
 }
 
-/// Starts logging. `program` is the target prefix that is always shown; Pingora's own lines only from
-/// `warn` on, because it reports each client that leaves early.
+/// Starts logging. Pingora's own lines are shown from `warn` on only, because it reports each client that leaves early.
 pub fn init(level: Level) {
-    let own = match level {
-        Level::Error => log::LevelFilter::Error,
-        Level::Warn => log::LevelFilter::Warn,
-        Level::Info => log::LevelFilter::Info,
-        Level::Debug => log::LevelFilter::Debug,
-    };
     let _ = env_logger::Builder::new()
-        .filter_level(own)
-        .filter_module("pingora_core", own.min(log::LevelFilter::Warn))
+        .filter_level(log::LevelFilter::Debug)
+        .filter_module("pingora_core", log::LevelFilter::Warn)
+        // It calls it an error that an upgrade is waited for.
+        .filter_module("pingora_core::server::transfer_fd", log::LevelFilter::Off)
         .filter_module("pingora_proxy", log::LevelFilter::Off)
         // What it says names no node; we say it with the node's name.
         .filter_module("r2d2", log::LevelFilter::Off)
         .format_target(false)
         .target(env_logger::Target::Stderr)
         .try_init();
+    set(level);
+}
+
+/// From now on so much is logged.
+pub fn set(level: Level) {
+    log::set_max_level(match level {
+        Level::Error => log::LevelFilter::Error,
+        Level::Warn => log::LevelFilter::Warn,
+        Level::Info => log::LevelFilter::Info,
+        Level::Debug => log::LevelFilter::Debug,
+    });
 }

@@ -3,14 +3,17 @@
 //! Pingora sleeps its whole grace period after SIGTERM, even with nothing to do. Here the process ends
 //! when the last piece of work is done, or when the grace period is over.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::listen::end_when_pingora_cannot_listen;
 
 /// How long the process must have been idle before it ends: a connection that was accepted just before
 /// the signal has its request read within this time.
@@ -24,6 +27,8 @@ const BOTH_ACCEPT: Duration = Duration::from_millis(5_200);
 pub struct InFlight {
     count: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
+    /// Milliseconds that a stop waits.
+    grace: Arc<AtomicU64>,
 }
 
 /// One piece of work; it ends when this is dropped.
@@ -31,6 +36,18 @@ pub struct InFlight {
 pub struct Working(Arc<AtomicUsize>);
 
 impl InFlight {
+    /// Of a process that waits so long for its work to be finished when it is to stop.
+    pub fn new(grace: Duration) -> Self {
+        let new = Self::default();
+        new.set_grace(grace);
+        new
+    }
+
+    /// From now on a stop waits so long.
+    pub fn set_grace(&self, grace: Duration) {
+        self.grace.store(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Starts one piece of work.
     pub fn start(&self) -> Working {
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -54,15 +71,18 @@ impl Drop for Working {
     }
 }
 
+/// Longer than any stop: when it is over, the process is ended here.
+const PINGORA_GRACE_SECS: u64 = 365 * 24 * 3600;
+
 /// A Pingora configuration with every default that matters set.
-pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize, grace: Duration) -> ServerConf {
+pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize) -> ServerConf {
     ServerConf {
         threads,
         // Measured: with one thread a runtime of its own is the cheapest.
         work_stealing: threads > 1,
         max_retries,
         upstream_keepalive_pool_size: keepalive_pool,
-        grace_period_seconds: Some(grace.as_secs().max(1)),
+        grace_period_seconds: Some(PINGORA_GRACE_SECS),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }
@@ -78,14 +98,35 @@ pub fn expect_reloads() {
     }
 }
 
-/// Runs until SIGTERM (finish what is in flight, at most `grace`), SIGQUIT (the same, after the listeners have been handed to a process that
-/// was started to take them over) or SIGINT (end at once).
-pub fn run(server: Server, in_flight: InFlight) {
-    server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight }) });
+/// Runs until SIGTERM (finish what is in flight, within the grace period), SIGQUIT or SIGINT (end at once). SIGQUIT is as SIGTERM, but with
+/// an `upgrade_sock` the listeners are first handed to the process that waits there to take them over; while none does, SIGQUIT does nothing.
+pub fn run(server: Server, in_flight: InFlight, upgrade_sock: Option<PathBuf>) {
+    end_when_pingora_cannot_listen();
+    server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight, upgrade_sock }) });
 }
 
 struct StopWhenIdle {
     in_flight: InFlight,
+    upgrade_sock: Option<PathBuf>,
+}
+
+/// Whether a process listens on this Unix socket within a second (proc(5), `/proc/net/unix`: the flag is `__SO_ACCEPTCON`).
+async fn somebody_waits(socket: &Path) -> bool {
+    let waits = || {
+        let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        sockets.lines().any(|line| {
+            let mut words = line.split_ascii_whitespace();
+            words.nth(3) == Some("00010000") && words.nth(3).is_some_and(|path| Path::new(path) == socket)
+        })
+    };
+    // It may have been started just before.
+    for _ in 0..10 {
+        if waits() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
 }
 
 #[async_trait]
@@ -98,23 +139,33 @@ impl ShutdownSignalWatch for StopWhenIdle {
             log::error!("Cannot listen for SIGTERM, SIGINT and SIGQUIT; only SIGKILL ends this process");
             return std::future::pending().await;
         };
-        tokio::select! {
-            _ = term.recv() => {
-                log::info!("SIGTERM: finishing {} requests, taking no more", self.in_flight.count());
-                let in_flight = self.in_flight.clone();
-                std::thread::spawn(move || exit_when_idle(&in_flight));
-                ShutdownSignal::GracefulTerminate
+        loop {
+            let name = tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = quit.recv() => "SIGQUIT",
+                _ = int.recv() => return ShutdownSignal::FastShutdown,
+            };
+            let in_flight = self.in_flight.clone();
+            match &self.upgrade_sock {
+                Some(socket) if name == "SIGQUIT" && somebody_waits(socket).await => {
+                    log::info!("SIGQUIT: handing the listeners over, then finishing");
+                    std::thread::spawn(move || {
+                        std::thread::sleep(BOTH_ACCEPT);
+                        exit_when_idle(&in_flight);
+                    });
+                    return ShutdownSignal::GracefulUpgrade;
+                }
+                Some(socket) if name == "SIGQUIT" => log::error!(
+                    "SIGQUIT: no process waits at {} to take the listeners over, so this one goes on. Start one with --upgrade first; to \
+                     stop, send SIGTERM",
+                    socket.display()
+                ),
+                _ => {
+                    log::info!("{name}: finishing {} requests, taking no more", in_flight.count());
+                    std::thread::spawn(move || exit_when_idle(&in_flight));
+                    return ShutdownSignal::GracefulTerminate;
+                }
             }
-            _ = quit.recv() => {
-                log::info!("SIGQUIT: handing the listeners over, then finishing");
-                let in_flight = self.in_flight.clone();
-                std::thread::spawn(move || {
-                    std::thread::sleep(BOTH_ACCEPT);
-                    exit_when_idle(&in_flight);
-                });
-                ShutdownSignal::GracefulUpgrade
-            }
-            _ = int.recv() => ShutdownSignal::FastShutdown,
         }
     }
 }
@@ -122,8 +173,12 @@ impl ShutdownSignalWatch for StopWhenIdle {
 fn exit_when_idle(in_flight: &InFlight) {
     in_flight.stopping.store(true, Ordering::Relaxed);
     let step = Duration::from_millis(20);
-    let mut idle = Duration::ZERO;
+    let (began, mut idle) = (Instant::now(), Duration::ZERO);
     while idle < SETTLE {
+        if began.elapsed() > Duration::from_millis(in_flight.grace.load(Ordering::Relaxed)) {
+            log::warn!("stop_timeout is over: {} requests are cut off", in_flight.count());
+            std::process::exit(0);
+        }
         std::thread::sleep(step);
         idle = if in_flight.count() == 0 { idle + step } else { Duration::ZERO };
     }

@@ -18,4 +18,5 @@ pub mod run;
 pub mod running;
 pub mod template;
 pub mod tls;
+pub mod upgrade;
 pub mod upstream;

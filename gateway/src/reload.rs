@@ -6,11 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
+use satchel_common::logging;
+use satchel_common::server::InFlight;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::access_log::Writer;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, Resolver};
 use crate::metrics::Metrics;
 use crate::running::{Running, Shared};
 use crate::upstream::{Upstream, check_for_ever, discover_for_ever};
@@ -23,10 +25,10 @@ pub struct Housekeeping {
     pub config: Config,
     /// Where it is used.
     pub shared: Shared,
-    /// What SIGUSR1 reopens.
-    pub access_log: Writer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What a stop waits for.
+    pub in_flight: InFlight,
 }
 
 #[async_trait]
@@ -54,7 +56,7 @@ impl BackgroundService for Housekeeping {
                         log::error!("Configuration not reloaded, everything stays as it was: {error}");
                     }
                 },
-                _ = reopen.recv() => self.access_log.reopen(),
+                _ = reopen.recv() => self.shared.load().access_log.reopen(),
             }
         }
     }
@@ -65,7 +67,14 @@ impl Housekeeping {
         let new = Config::load(&self.path).map_err(|error| error.to_string())?;
         changeable(old, &new)?;
         let before = self.shared.load();
-        self.shared.replace(Running::new(&new, &before.upstreams, &self.metrics));
+        let access_log = if new.access_log == old.access_log {
+            before.access_log.clone()
+        } else {
+            Writer::open(&new.access_log).map_err(|error| error.to_string())?
+        };
+        logging::set(new.log_level);
+        self.in_flight.set_grace(new.stop_timeout);
+        self.shared.replace(Running::new(&new, &before.upstreams, access_log, &self.metrics));
         Ok(new)
     }
 }
@@ -84,10 +93,6 @@ fn changeable(old: &Config, new: &Config) -> Result<(), String> {
         ("threads", old.threads == new.threads),
         ("admin", old.admin == new.admin),
         ("upgrade_sock", old.upgrade_sock == new.upgrade_sock),
-        ("stop_timeout", old.stop_timeout == new.stop_timeout),
-        ("access_log", old.access_log == new.access_log),
-        ("log_level", old.log_level == new.log_level),
-        ("resolver", old.resolver == new.resolver),
     ] {
         if !same {
             return Err(format!("{key} cannot be changed by a reload; start a new process with --upgrade"));
@@ -98,17 +103,25 @@ fn changeable(old: &Config, new: &Config) -> Result<(), String> {
 
 /// The tasks that look after upstreams; those of an upstream that is gone are ended.
 #[derive(Default)]
-struct Watched(Vec<(Arc<Upstream>, JoinSet<()>)>);
+struct Watched {
+    tasks: Vec<(Arc<Upstream>, JoinSet<()>)>,
+    /// What those that look names up ask.
+    resolver: Option<Resolver>,
+}
 
 impl Watched {
     fn watch(&mut self, upstreams: &[Arc<Upstream>], config: &Config) {
-        self.0.retain(|(watched, _)| upstreams.iter().any(|upstream| Arc::ptr_eq(upstream, watched)));
+        let resolver = Some(config.resolver.clone());
+        let same_resolver = std::mem::replace(&mut self.resolver, resolver) == Some(config.resolver.clone());
+        self.tasks.retain(|(watched, _)| {
+            same_resolver && upstreams.iter().any(|upstream| Arc::ptr_eq(upstream, watched))
+        });
         for upstream in upstreams {
-            if !self.0.iter().any(|(watched, _)| Arc::ptr_eq(upstream, watched)) {
+            if !self.tasks.iter().any(|(watched, _)| Arc::ptr_eq(upstream, watched)) {
                 let mut tasks = JoinSet::new();
                 tasks.spawn(check_for_ever(upstream.clone()));
                 tasks.spawn(discover_for_ever(upstream.clone(), config.resolver.clone()));
-                self.0.push((upstream.clone(), tasks));
+                self.tasks.push((upstream.clone(), tasks));
             }
         }
     }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::apps::http_app::HttpServer;
-use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::Server;
 use pingora_core::server::configuration::Opt;
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
 use pingora_proxy::HttpProxy;
+use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 
 use crate::access_log::{AccessLogError, Writer};
@@ -24,6 +26,7 @@ use crate::proxy::Proxy;
 use crate::reload::Housekeeping;
 use crate::running::{Running, Shared};
 use crate::tls;
+use crate::upgrade::{self, UpgradeError};
 
 /// Idle connections that are kept to all servers together.
 const UPSTREAM_POOL: usize = 512;
@@ -36,6 +39,12 @@ const TRIES_MAX: usize = 64;
 /// Why the gateway can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// There is no place for the socket of an upgrade.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The access log can't be opened.
     #[error(transparent)]
     AccessLog(#[from] AccessLogError),
@@ -53,28 +62,33 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
     expect_reloads();
     let access_log = Writer::open(&config.access_log)?;
     let metrics = Arc::new(Metrics::default());
-    let shared = Shared::new(Running::new(&config, &[], &metrics));
-    let in_flight = InFlight::default();
-    let mut server_conf = conf(config.threads, TRIES_MAX, UPSTREAM_POOL, config.stop_timeout);
+    let shared = Shared::new(Running::new(&config, &[], access_log, &metrics));
+    let in_flight = InFlight::new(config.stop_timeout);
+    let sockets = sockets(&config);
+    let mut server_conf = conf(config.threads, TRIES_MAX, UPSTREAM_POOL);
     server_conf.upgrade_sock = config.upgrade_sock.display().to_string();
+    if upgrade {
+        upgrade::directory(&config.upgrade_sock)?;
+        log::info!(
+            "Waiting 6 s at {} for the gateway that runs: send it SIGQUIT now",
+            config.upgrade_sock.display()
+        );
+    } else {
+        try_all(sockets.keys().copied().chain(config.admin), true)?;
+        if let Err(error) = upgrade::directory(&config.upgrade_sock) {
+            log::warn!("{error}. Until then this gateway cannot be upgraded without a stop");
+        }
+    }
     let opt = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(opt, server_conf);
     server.bootstrap();
-    let proxy = Proxy {
-        shared: shared.clone(),
-        access_log: access_log.clone(),
-        metrics: metrics.clone(),
-        in_flight: in_flight.clone(),
-    };
+    let proxy = Proxy { shared: shared.clone(), metrics: metrics.clone(), in_flight: in_flight.clone() };
     let mut http = HttpProxy::new(proxy, server.configuration.clone());
     http.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    let first = config.servers.first();
-    options.keepalive_request_limit = first.map(|server| server.keepalive_requests);
-    options.h2_idle_timeout = first.map(|server| server.keepalive_timeout);
-    http.server_options = Some(options);
+    http.server_options = Some(h2_idle(&config));
+    http.h2_options = Some(h2_headers(&config));
     let http = Arc::new(http);
-    for (listen, header_timeout) in sockets(&config) {
+    for listen in sockets.into_values() {
         let acceptor = match listen.ssl {
             true => Some(tls::acceptor(shared.clone(), listen.address, listen.http2)?),
             false => None,
@@ -82,13 +96,17 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
         let entry = Entry {
             http: http.clone(),
             acceptor,
-            proxy_protocol: listen.proxy_protocol,
-            header_timeout,
+            shared: shared.clone(),
+            listen,
             in_flight: in_flight.clone(),
         };
         let mut service = Service::new(format!("gateway {}", listen.address), entry);
         let buffers = L4BufferSettings::default().read(READ_BUFFER);
-        service.add_listener(ListenerConfig::tcp(listen.address.to_string()).l4_buffer(buffers));
+        let mut options = TcpSocketOptions::default();
+        // nginx's default: 0.0.0.0:80 and [::]:80 are two sockets.
+        options.ipv6_only = listen.address.is_ipv6().then_some(true);
+        let socket = ListenerConfig::tcp(listen.address.to_string()).tcp_socket_options(options);
+        service.add_listener(socket.l4_buffer(buffers));
         log::info!("Listening on {}{}", listen.address, if listen.ssl { " with TLS" } else { "" });
         server.add_service(service);
     }
@@ -99,24 +117,39 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
         service.add_tcp(&address.to_string());
         server.add_service(service);
     }
-    let housekeeping = Housekeeping { path: path.to_owned(), config, shared, access_log, metrics };
+    let upgrade_sock = config.upgrade_sock.clone();
+    let housekeeping =
+        Housekeeping { path: path.to_owned(), config, shared, metrics, in_flight: in_flight.clone() };
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight);
+    run_server(server, in_flight, Some(upgrade_sock));
     Ok(())
 }
 
-/// Each socket once, with its default server's time for a header.
-fn sockets(config: &Config) -> Vec<(Listen, std::time::Duration)> {
-    let mut sockets: BTreeMap<SocketAddr, (Listen, std::time::Duration)> = BTreeMap::new();
-    for server in &config.servers {
-        for listen in &server.listen {
-            let entry = (*listen, server.client_header_timeout);
-            if listen.default_server || !sockets.contains_key(&listen.address) {
-                sockets.insert(listen.address, entry);
-            }
-        }
-    }
-    sockets.into_values().collect()
+/// Each socket once, and without those that one for all addresses stands for.
+fn sockets(config: &Config) -> BTreeMap<SocketAddr, Listen> {
+    let all = config.servers.iter().flat_map(|server| &server.listen);
+    let mut sockets: BTreeMap<_, _> = all.map(|listen| (listen.address, *listen)).collect();
+    let named: Vec<SocketAddr> = sockets.keys().copied().collect();
+    sockets.retain(|address, listen| {
+        let all = listen.of_all_addresses().address;
+        *address == all || !named.contains(&all)
+    });
+    sockets
+}
+
+/// An HTTP/2 connection is kept for as long as the most patient server says: Pingora has one time for all.
+fn h2_idle(config: &Config) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = config.servers.iter().map(|server| server.keepalive_timeout).max();
+    options
+}
+
+/// What Pingora reads of HTTP/2 headers at most. What each server allows is checked when it is known which one is asked.
+fn h2_headers(config: &Config) -> H2Options {
+    let mut options = default_h2_options();
+    let largest = config.servers.iter().map(|server| server.client_header_size).max().unwrap_or_default();
+    options.max_header_list_size(u32::try_from(largest.saturating_mul(2)).unwrap_or(u32::MAX));
+    options
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::access_log::Writer;
 use crate::config::{Config, Location, ServerConfig};
 use crate::metrics::Metrics;
 use crate::routing::{Routes, location};
@@ -16,6 +17,8 @@ pub struct Running {
     pub servers: Vec<ServerConfig>,
     /// By the indexes that locations have.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Where requests are logged.
+    pub access_log: Writer,
     routes: Routes,
 }
 
@@ -42,7 +45,12 @@ impl Shared {
 
 impl Running {
     /// Of a configuration. Upstreams that were there before, by their names, keep the state of their servers.
-    pub fn new(config: &Config, before: &[Arc<Upstream>], metrics: &Arc<Metrics>) -> Self {
+    pub fn new(
+        config: &Config,
+        before: &[Arc<Upstream>],
+        access_log: Writer,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let upstreams = config.upstreams.iter().map(|one| {
             match before.iter().find(|upstream| upstream.name == one.name) {
                 Some(upstream) => {
@@ -54,6 +62,7 @@ impl Running {
         });
         Self {
             upstreams: upstreams.collect(),
+            access_log,
             routes: Routes::new(&config.servers),
             servers: config.servers.clone(),
         }

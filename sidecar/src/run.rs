@@ -13,6 +13,7 @@ use pingora_core::server::{Server, ShutdownWatch};
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use pingora_proxy::ProxyServiceBuilder;
+use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 use tokio::sync::watch;
 
@@ -52,6 +53,9 @@ pub enum StartError {
     /// A store directory can't be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Tomcat's name does not resolve.
     #[error("tomcat.address: {0} does not resolve to an address")]
     Tomcat(String),
@@ -88,7 +92,8 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;
-    let in_flight = InFlight::default();
+    try_all(config.listen.iter().copied().chain(config.admin), false)?;
+    let in_flight = InFlight::new(config.stop_timeout);
     let (core, away) = core(config, agreement(config)?, &in_flight)?;
     let core = Arc::new(core);
     if config.keys.is_empty() {
@@ -97,10 +102,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
              read every session"
         );
     }
-    let mut server = Server::new_with_opt_and_conf(
-        None,
-        conf(config.threads, MAX_RETRIES, TOMCAT_POOL, config.stop_timeout),
-    );
+    let mut server = Server::new_with_opt_and_conf(None, conf(config.threads, MAX_RETRIES, TOMCAT_POOL));
     server.bootstrap();
     let proxy = Proxy::new(core.clone(), config, tomcat, in_flight.clone());
     let mut options = HttpServerOptions::default();
@@ -126,7 +128,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight);
+    run_server(server, in_flight, None);
     Ok(())
 }
 

@@ -6,10 +6,10 @@
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use satchel_tests::client::{connect, read_response};
-use satchel_tests::{Gateway, Tomcat, TomcatVersion, certificate, eventually, needs, ports};
+use satchel_tests::{Gateway, Origin, Tomcat, TomcatVersion, certificate, eventually, needs, ports};
 
 fn tomcat() -> (tempfile::TempDir, Tomcat) {
     let store = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -87,4 +87,62 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     assert!(ask(&v2).unwrap().contains("x-real-ip: 192.0.2.7"));
     assert!(ask(b"").is_err(), "without one the connection is closed");
     eventually("it is said why", || gateway.log().contains("does not begin with a PROXY protocol header"));
+}
+
+/// One that speaks TLS with HTTP/2, with these lines for its server.
+fn http2_gateway(lines: &str, origin: &Origin) -> (Gateway, u16) {
+    let tls = ports::free();
+    let gateway = Gateway::with(|plain, directory| {
+        let (chain, key) = certificate::write(directory, "cert", "localhost");
+        format!(
+            "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n[[server]]\nlisten = \
+             [\"127.0.0.1:{plain}\", \"127.0.0.1:{tls} ssl http2\"]\nssl_certificate = \"{}\"\nssl_certificate_key = \"{}\"\nproxy_pass = \
+             \"http://t\"\n{lines}",
+            origin.port(),
+            chain.display(),
+            key.display()
+        )
+    });
+    (gateway, tls)
+}
+
+#[test]
+fn the_limits_of_headers_hold_in_http_2_too() {
+    needs::ensure_clients();
+    let origin = Origin::start();
+    let lines = "large_client_header_size = \"1k\"\nclient_header_size = \"2k\"\n";
+    let (_gateway, tls) = http2_gateway(lines, &origin);
+    let long = |n| "x".repeat(n);
+    let field = |n| vec!["-H".to_owned(), format!("X-Long: {}", long(n))];
+    for (arguments, path, status) in [
+        (vec![], "/".to_owned(), "200 2"),
+        (field(900), "/".to_owned(), "200 2"),
+        (field(1100), "/".to_owned(), "431 2"),
+        ([field(900), field(900), field(900)].concat(), "/".to_owned(), "431 2"),
+        (vec![], format!("/{}", long(1100)), "414 2"),
+        (vec!["-X".to_owned(), "get".to_owned()], "/".to_owned(), "400 2"),
+    ] {
+        let output = Command::new("curl")
+            .args(["-sk", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{http_version}"])
+            .args(&arguments)
+            .arg(format!("https://127.0.0.1:{tls}{path}"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_http_2_client_that_says_nothing_is_left() {
+    let origin = Origin::start();
+    let lines = "client_header_timeout = \"300ms\"\nkeepalive_timeout = \"1h\"\n";
+    let (_gateway, tls) = http2_gateway(lines, &origin);
+    let mut silent = Command::new("openssl")
+        .args(["s_client", "-quiet", "-alpn", "h2", "-connect", &format!("127.0.0.1:{tls}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the connection is closed", || silent.try_wait().unwrap().is_some());
 }

@@ -3,10 +3,14 @@
 // Helpers outside a #[test] function are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
+use rustix::process::Signal;
+use satchel_tests::client::connect;
 use satchel_tests::{Client, Gateway, Tomcat, TomcatVersion, certificate, eventually, needs};
 
 /// Of each HTTP version.
@@ -85,12 +89,18 @@ fn no_request_fails_while_the_gateway_is_reloaded_and_replaced() {
         http2(format!("https://127.0.0.1:{tls}/{page}")),
     ];
     let (mut reloads, mut replaced) = (0, 0);
+    let original = std::fs::read_to_string(gateway.directory().join("gateway.toml")).unwrap();
+    // Another method, weight, log, timeout, limit and location.
+    let other = original
+        .replace("name = \"tomcats\"", "name = \"tomcats\"\nmethod = \"least_conn\"")
+        .replace("[[server]]", "weight = 3\n[[server]]\nlimit_conn = 1000\nclient_header_timeout = \"30s\"")
+        .replace("access_log.path = \"off\"", "access_log.path = \"stdout\"\nlog_level = \"debug\"")
+        + "[[server.location]]\npath = \"/kind/\"\nproxy_pass = \"http://tomcats\"\n";
     while loads.iter().any(|load| !load.is_finished()) {
-        gateway
-            .change("keepalive_requests = 1000000", "keepalive_requests = 1000000\nsend_timeout = \"61s\"");
-        gateway.reload();
-        gateway.change("\nsend_timeout = \"61s\"", "");
-        gateway.reload();
+        for text in [&other, &original] {
+            std::fs::write(gateway.directory().join("gateway.toml"), text).unwrap();
+            gateway.reload();
+        }
         reloads += 2;
         if replaced < 2 {
             replaced += 1;
@@ -123,7 +133,8 @@ fn a_bad_file_changes_nothing_and_says_why() {
         ("keepalive_requests = 1000000", "keepalive = 7", "keepalive"),
         ("cert.pem", "none.pem", "cannot read"),
         (at.as_str(), moved.as_str(), "listen cannot be changed by a reload"),
-        ("access_log.path = \"off\"", "access_log.path = \"stdout\"", "access_log cannot be changed"),
+        ("access_log.path = \"off\"", "threads = 3\naccess_log.path = \"off\"", "threads cannot be changed"),
+        ("access_log.path = \"off\"", "access_log.path = \"/nowhere/log\"", "cannot open /nowhere/log"),
     ]) {
         gateway.change(find, replace);
         gateway.process_signal_hup();
@@ -133,6 +144,114 @@ fn a_bad_file_changes_nothing_and_says_why() {
         std::fs::write(gateway.directory().join("gateway.toml"), &original).unwrap();
     }
     gateway.reload();
+}
+
+#[test]
+fn a_reload_changes_logs_and_times_too() {
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+    let get = || assert_eq!(gateway.client().get("/kind/small?nosession=1").status, 200);
+    get();
+    let log = gateway.directory().join("access.log");
+    gateway.change(
+        "access_log.path = \"off\"",
+        &format!(
+            "stop_timeout = \"5s\"\nresolver.valid = \"7s\"\naccess_log.path = \"{}\"\naccess_log.format = \"$status!\"",
+            log.display()
+        ),
+    );
+    gateway
+        .change("keepalive_requests = 1000000", "client_header_timeout = \"300ms\"\nkeepalive_requests = 2");
+    gateway.reload();
+    get();
+    eventually("the new log has it", || std::fs::read_to_string(&log).unwrap_or_default() == "200!\n");
+    let mut slow = connect(SocketAddr::from(([127, 0, 0, 1], gateway.port()))).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    assert!(slow.read(&mut [0]).is_ok_and(|n| n == 0), "the new time counts for new connections");
+    // Two requests on a connection, no more.
+    let mut kept = connect(SocketAddr::from(([127, 0, 0, 1], gateway.port()))).unwrap();
+    kept.write_all("GET /kind/small?nosession=1 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3).as_bytes()).unwrap();
+    let mut answers = String::new();
+    let _ = kept.read_to_string(&mut answers);
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+}
+
+#[test]
+fn sigquit_stops_nothing_while_no_process_takes_over() {
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let mut gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+    gateway.process().signal(Signal::QUIT);
+    eventually("it says why", || gateway.log().contains("Start one with --upgrade first"));
+    assert_eq!(gateway.client().get("/kind/small?nosession=1").status, 200);
+    gateway.process().terminate();
+    eventually("it has ended", || gateway.process().exit_code() == Some(0));
+}
+
+#[test]
+fn a_stop_says_what_it_cuts_off() {
+    let (_store, tomcat) = tomcat();
+    let tls = satchel_tests::ports::free();
+    let mut gateway = Gateway::with(|port, directory| {
+        format!("stop_timeout = \"500ms\"\n{}", config(port, tls, directory, &tomcat))
+    });
+    let request = gateway.client().start("GET", "/kind/small?nosession=1&ms=20000", &[], b"");
+    eventually("it runs", || Client::new(tomcat.port()).get("/stats?key=runs").number("count") == Some(1));
+    gateway.process().terminate();
+    eventually("it has ended", || gateway.process().exit_code() == Some(0));
+    assert!(gateway.log().contains("1 requests are cut off"), "{}", gateway.log());
+    drop(request);
+}
+
+#[test]
+fn what_cannot_be_listened_on_ends_the_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:9\"\n[[server]]\nlisten = [\"{address}\"]\nproxy_pass = \
+             \"http://t\"\n"
+        ),
+    )
+    .unwrap();
+    let output =
+        Command::new(satchel_tests::binaries::binary("gateway")).arg("-c").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address}")) && said.contains("ss -ltnp"), "{said}");
+}
+
+#[test]
+fn a_port_of_both_families_is_listened_on_twice() {
+    let (_store, tomcat) = tomcat();
+    let port = satchel_tests::ports::free();
+    let config = format!(
+        "access_log.format = \"[$remote_addr]\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n[[server]]\nlisten = \
+         [\"0.0.0.0:{port}\", \"[::]:{port}\", \"127.0.0.1:{port}\"]\nproxy_pass = \"http://t\"\n",
+        tomcat.port()
+    );
+    let gateway = Gateway::run(&config, SocketAddr::from(([127, 0, 0, 1], port)));
+    assert_eq!(gateway.client().get("/kind/small?nosession=1").status, 200);
+    let output = Command::new("curl")
+        .args([
+            "-sg",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            &format!("http://[::1]:{port}/kind/small?nosession=1"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "200");
+    eventually("both are logged as they came", || {
+        let log = gateway.log();
+        log.contains("[127.0.0.1]\n") && log.contains("[::1]\n")
+    });
 }
 
 #[test]

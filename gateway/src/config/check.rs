@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use satchel_common::config::Invalid;
 
 use super::block::{self, Shared};
-use super::{AccessLog, Config, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
+use super::{AccessLog, Config, Listen, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
 use crate::template::Template;
 
 pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
@@ -34,8 +34,9 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
     for (index, one) in file.server.iter().enumerate() {
         servers.push(block::server(index + 1, one, &mut shared)?);
     }
-    let upstreams = shared.upstreams;
     let admin = address("admin", file.admin.as_deref())?;
+    one_socket_each(&shared.sockets, admin)?;
+    let upstreams = shared.upstreams;
     let nameservers = file.resolver.nameservers.iter().map(|text| {
         let with_port =
             if text.parse::<std::net::IpAddr>().is_ok() { format!("{text}:53") } else { text.clone() };
@@ -53,6 +54,29 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         upstreams,
         servers,
     })
+}
+
+/// The sockets do not get in each other's way: a socket of all addresses takes those of the others too, as in nginx.
+fn one_socket_each(sockets: &HashMap<SocketAddr, Listen>, admin: Option<SocketAddr>) -> Result<(), Invalid> {
+    for listen in sockets.values() {
+        let all = listen.of_all_addresses();
+        if sockets.get(&all.address).is_some_and(|other| !other.is_compatible(&all)) {
+            return Err(Invalid::new(
+                "server: listen",
+                format!(
+                    "{} and {} must have the same ssl, http2 and proxy_protocol: one socket is for both",
+                    listen.address, all.address
+                ),
+            ));
+        }
+        if admin.is_some_and(|admin| [listen.address, all.address].contains(&admin)) {
+            return Err(Invalid::new(
+                "admin",
+                format!("{} is an address of a server already; choose another port", listen.address),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn address(key: &str, text: Option<&str>) -> Result<Option<SocketAddr>, Invalid> {

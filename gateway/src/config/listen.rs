@@ -1,6 +1,6 @@
 //! nginx's words after `listen`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a server listens, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,13 @@ impl Listen {
             return Err("http2 needs ssl: clients agree on it by TLS".into());
         }
         Ok(listen)
+    }
+
+    /// The same port of all addresses of the family.
+    pub fn of_all_addresses(&self) -> Self {
+        let any =
+            if self.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Self { address: SocketAddr::new(any, self.address.port()), ..*self }
     }
 
     /// Whether both can be one socket: all but `default_server` must be the same.

@@ -121,6 +121,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("[[upstream]]", "threads = 0\n[[upstream]]", "threads"),
         ("[[upstream]]", "access_log.format = \"common\"\n[[upstream]]", "access_log.format"),
         ("[[upstream]]", "admin = \"8090\"\n[[upstream]]", "admin"),
+        ("[[upstream]]", "admin = \"127.0.0.1:13355\"\n[[upstream]]", "choose another port"),
+        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"127.0.0.1:1 proxy_protocol\"]", "one socket is for both"),
     ] {
         assert!(MINIMAL.contains(find), "{find}");
         let error = parse(&MINIMAL.replacen(find, replace, 1)).map(|_| ()).expect_err(replace);

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -25,10 +25,17 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::spool::Spool;
 
+/// What an HTTP/2 client sends first (RFC 9113, 3.4), in bytes.
+const PREFACE: usize = 24;
+
 /// A client's connection.
 pub struct Guarded {
     io: Arc<Mutex<Io>>,
     within: Duration,
+    /// Of an HTTP/2 client's preface, the bytes that have not come.
+    preface: usize,
+    /// Headers that have come.
+    requests: AtomicU32,
     /// A header is awaited.
     waiting: AtomicBool,
     /// The deadline that is set is an earlier header's: one that was answered here, without a read between.
@@ -54,11 +61,12 @@ struct Io {
     waker: Option<Waker>,
 }
 
-/// The header of a request has come.
-pub fn header_has_come(stream: &Stream) {
-    if let Some(guarded) = guarded(stream) {
+/// The header of a request has come. How many have until now.
+pub fn header_has_come(stream: &Stream) -> u32 {
+    guarded(stream).map_or(0, |guarded| {
         guarded.waiting.store(false, Ordering::Relaxed);
-    }
+        guarded.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    })
 }
 
 /// The connection waits for its next request.
@@ -91,7 +99,9 @@ impl std::fmt::Debug for Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(inner: Stream, within: Duration, in_flight: InFlight) -> Self {
+    /// `within`: for a request's header. Of an HTTP/2 connection only the beginning is waited for here: after that it has streams, which have
+    /// windows, and an idle timeout of its own.
+    pub(super) fn new(inner: Stream, within: Duration, http2: bool, in_flight: InFlight) -> Self {
         let deadline = Some(Box::pin(sleep_until(Instant::now() + within)));
         let io = Io {
             inner,
@@ -105,6 +115,8 @@ impl Guarded {
         Self {
             io: Arc::new(Mutex::new(io)),
             within,
+            preface: if http2 { PREFACE } else { 0 },
+            requests: AtomicU32::new(0),
             waiting: AtomicBool::new(true),
             passed: AtomicBool::new(false),
             deadline,
@@ -189,7 +201,12 @@ impl AsyncRead for Guarded {
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        let before = buf.filled().len();
         ready!(Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf))?;
+        if this.preface > 0 {
+            this.preface = this.preface.saturating_sub(buf.filled().len() - before);
+            this.waiting.store(this.preface > 0, Ordering::Relaxed);
+        }
         if this.deadline.is_none() {
             this.deadline = Some(Box::pin(sleep_until(Instant::now() + this.within)));
         }

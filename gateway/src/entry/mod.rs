@@ -19,7 +19,9 @@ use tokio::time::timeout;
 
 pub use guarded::{buffer, header_has_come, next_request};
 
+use crate::config::Listen;
 use crate::proxy::Proxy;
+use crate::running::Shared;
 use guarded::Guarded;
 
 /// For the PROXY protocol's header: a balancer sends it with the connection.
@@ -33,10 +35,10 @@ pub struct Entry {
     pub http: Arc<HttpProxy<Proxy>>,
     /// `None`: in the clear.
     pub acceptor: Option<Acceptor>,
-    /// Whether each begins with a PROXY protocol header.
-    pub proxy_protocol: bool,
-    /// For a request's header.
-    pub header_timeout: Duration,
+    /// The configuration in use.
+    pub shared: Shared,
+    /// The socket.
+    pub listen: Listen,
     /// What a stop waits for.
     pub in_flight: InFlight,
 }
@@ -56,7 +58,7 @@ impl Entry {
     /// `None`: the client has left, or does not speak what is spoken here.
     async fn prepare(&self, stream: Stream) -> Option<Stream> {
         let mut raw = *stream.into_any().downcast::<L4Stream>().ok()?;
-        if self.proxy_protocol {
+        if self.listen.proxy_protocol {
             match timeout(PROXY_HEADER_WITHIN, proxy_protocol::take(&mut raw)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -77,10 +79,9 @@ impl Entry {
                 Err(_) => return None,
             },
         };
-        // HTTP/2 has streams, which have windows, and an idle timeout of its own.
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return Some(stream);
-        }
-        Some(Box::new(Guarded::new(stream, self.header_timeout, self.in_flight.clone())))
+        let running = self.shared.load();
+        let server = running.server(self.listen.address, "")?;
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        Some(Box::new(Guarded::new(stream, server.client_header_timeout, http2, self.in_flight.clone())))
     }
 }

@@ -1,5 +1,9 @@
 //! What a request's header may look like before anything else is done with it.
 
+use http::HeaderValue;
+use http::header::HOST;
+use pingora_http::RequestHeader;
+
 /// Why a request is refused, as the status to answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -43,7 +47,6 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
     let first = first.strip_suffix(b"\r").unwrap_or(first);
     let mut words = first.split(|b| *b == b' ');
     let method = words.next().unwrap_or_default();
-    let is_of_method = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'-' | b'_');
     if method.is_empty() || !method.iter().all(is_of_method) || words.count() != 2 {
         return Err(Refused::Ambiguous);
     }
@@ -77,10 +80,7 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
         }
         if name.eq_ignore_ascii_case(b"host") {
             host += 1;
-            if (value.is_empty() && version_11)
-                || !value.iter().all(|b| is_of_host(*b))
-                || value.windows(2).any(|two| two == b"..")
-            {
+            if (value.is_empty() && version_11) || !is_host(value) {
                 return Err(Refused::Ambiguous);
             }
         }
@@ -94,15 +94,43 @@ pub fn check(raw: &[u8], line: usize, all: usize) -> Result<(), Refused> {
     }
 }
 
+/// Checks a header of HTTP/2, whose framing leaves nothing to guess.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_fields(request: &RequestHeader, line: usize, all: usize) -> Result<(), Refused> {
+    let target = request.raw_path().len();
+    if target > line {
+        return Err(Refused::RequestLine);
+    }
+    let of_fields = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let (largest, sum) =
+        of_fields.fold((0, target), |(largest, sum): (usize, usize), len| (largest.max(len), sum + len));
+    if largest > line || sum > all {
+        return Err(Refused::Header);
+    }
+    let host = request.headers.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    if request.method.as_str().bytes().all(|b| is_of_method(&b)) && is_host(host) {
+        Ok(())
+    } else {
+        Err(Refused::Ambiguous)
+    }
+}
+
 /// A CR stands before a LF and nowhere else; a NUL nowhere.
 fn no_stray_cr(line: &[u8]) -> Result<(), Refused> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.iter().any(|b| matches!(b, b'\r' | 0)) { Err(Refused::Ambiguous) } else { Ok(()) }
 }
 
+fn is_of_method(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')
+}
+
 /// RFC 3986, 3.2.2, with a port. Our redirects and the servers' repeat it.
-fn is_of_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&byte)
+fn is_host(value: &[u8]) -> bool {
+    let is_of_host = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b);
+    value.iter().all(is_of_host) && !value.windows(2).any(|two| two == b"..")
 }
 
 /// RFC 9110, 5.6.2.

@@ -3,5 +3,5 @@
 mod header;
 mod rate;
 
-pub use header::{Refused, check};
+pub use header::{Refused, check, check_fields};
 pub use rate::{Admission, Clients, Slot};

@@ -16,7 +16,8 @@ impl Proxy {
             self.metrics.answered(&server.name(), status);
         }
         let wanted = ctx.settings().is_none_or(|settings| settings.access_log);
-        if !self.access_log.is_on() || !wanted {
+        let Some(log) = ctx.running.as_ref().map(|running| &running.access_log) else { return };
+        if !log.is_on() || !wanted {
             return;
         }
         let now = jiff::Zoned::now();
@@ -45,10 +46,10 @@ impl Proxy {
                 time_iso8601: &time_iso8601,
                 msec: &msec,
             };
-            self.access_log.line(&Variables { answered: Some(answered), ..variables.clone() })
+            log.line(&Variables { answered: Some(answered), ..variables.clone() })
         });
         if let Some(line) = line {
-            self.access_log.write(line);
+            log.write(line);
         }
     }
 }

@@ -20,7 +20,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use satchel_common::server::InFlight;
 
-use crate::access_log::Writer;
 use crate::entry;
 use crate::metrics::Metrics;
 use crate::running::Shared;
@@ -32,8 +31,6 @@ pub use ctx::Ctx;
 pub struct Proxy {
     /// The configuration in use.
     pub shared: Shared,
-    /// Where requests are logged.
-    pub access_log: Writer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What a stop waits for.
@@ -53,13 +50,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
-        if let Some(stream) = session.as_downstream().stream() {
-            entry::header_has_come(stream);
-        }
+        let requests = session.as_downstream().stream().map_or(0, entry::header_has_come);
         // Otherwise a client that does not wait for an answer loses the request that runs. Behind an upgrade nobody knows what it sends.
         let upgrades = session.req_header().headers.contains_key(http::header::UPGRADE);
         session.as_downstream_mut().set_pipelining_enabled(!upgrades);
-        self.route(session, ctx)
+        self.route(session, ctx, requests)
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {

@@ -23,8 +23,8 @@ fn refuse<T>(status: u16, why: &'static str) -> Result<T> {
 }
 
 impl Proxy {
-    /// Finds the server and the location, and sets what holds for the connection.
-    pub(super) fn route(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+    /// Finds the server and the location, and sets what holds for the connection, which has brought so many `requests`.
+    pub(super) fn route(&self, session: &mut Session, ctx: &mut Ctx, requests: u32) -> Result<()> {
         let running = self.shared.load();
         let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let peer = session.client_addr().and_then(|address| address.as_inet().copied()).unwrap_or(nobody);
@@ -49,24 +49,19 @@ impl Proxy {
             http::Version::HTTP_10 => connection_says(&request, b"keep-alive"),
             _ => !connection_says(&request, b"close"),
         };
-        let kept =
-            (asks && !self.in_flight.is_stopping()).then_some(server.keepalive_timeout.as_secs().max(1));
-        session.as_mut().set_keepalive(kept);
+        let kept = asks && requests < server.keepalive_requests && !self.in_flight.is_stopping();
+        session.as_mut().set_keepalive(kept.then_some(server.keepalive_timeout.as_secs().max(1)));
+        let (line, all) = (server.large_client_header_size, server.client_header_size);
         let checked = match session.as_downstream().as_http1() {
-            Some(http1) => limits::check(
-                &http1.get_headers_raw_bytes(),
-                server.large_client_header_size,
-                server.client_header_size,
-            )
-            .map_err(limits::Refused::status),
-            None => Ok(()),
+            Some(http1) => limits::check(&http1.get_headers_raw_bytes(), line, all),
+            None => limits::check_fields(&request, line, all),
         };
         ctx.running = Some(running.clone());
         ctx.path = decode(request.raw_path()).unwrap_or_default();
         ctx.request = Some(request);
         ctx.location = running.location(index, &ctx.path).cloned();
-        if let Err(status) = checked {
-            return refuse(status, "the header");
+        if let Err(refused) = checked {
+            return refuse(refused.status(), "the header");
         }
         if ctx.path.is_empty() {
             return refuse(400, "the path is malformed");
