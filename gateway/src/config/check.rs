@@ -69,7 +69,13 @@ fn one_socket_each(sockets: &HashMap<SocketAddr, Listen>, admin: Option<SocketAd
                 ),
             ));
         }
-        if admin.is_some_and(|admin| [listen.address, all.address].contains(&admin)) {
+        let overlaps = |admin: SocketAddr| {
+            [listen.address, all.address].contains(&admin)
+                || (listen.address == all.address
+                    && admin.port() == all.address.port()
+                    && admin.is_ipv4() == all.address.is_ipv4())
+        };
+        if admin.is_some_and(overlaps) {
             return Err(Invalid::new(
                 "admin",
                 format!("{} is an address of a server already; choose another port", listen.address),
