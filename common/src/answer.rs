@@ -29,6 +29,21 @@ pub fn build(status: u16) -> Option<(ResponseHeader, Bytes)> {
     Some((header, Bytes::from_static(text.as_bytes())))
 }
 
+/// The same as bytes, for where there is no session yet. The connection is to be closed after it.
+pub fn raw(status: u16) -> Vec<u8> {
+    let Some((header, body)) = build(status) else { return Vec::new() };
+    let reason = header.status.canonical_reason().unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {status} {reason}\r\nConnection: close\r\n").into_bytes();
+    for (name, value) in &header.headers {
+        text.extend_from_slice(format!("{name}: ").as_bytes());
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    text
+}
+
 /// Whether what was `written` is a final response, or a tunnel: nothing of our own may follow it. After a 100 or 103 it may.
 pub fn is_answered(written: Option<&ResponseHeader>) -> bool {
     written.is_some_and(|header| !header.status.is_informational() || header.status.as_u16() == 101)

@@ -133,6 +133,45 @@ fn the_limits_of_headers_hold_in_http_2_too() {
 }
 
 #[test]
+fn an_early_answer_reaches_a_client_that_still_sends() {
+    needs::ensure_clients();
+    let origin = Origin::start();
+    let lines = "client_max_body_size = \"1m\"\n[[server.location]]\npath = \"/closed/\"\nclient_max_body_size = \"0b\"\nreturn = \"403\"\n";
+    let (gateway, tls) = http2_gateway(lines, &origin);
+    let upload = gateway.directory().join("upload");
+    std::fs::write(&upload, vec![b'x'; 3 << 20]).unwrap();
+    let plain = gateway.port();
+    for (url, status) in [
+        (format!("https://127.0.0.1:{tls}/"), "413 2"),
+        (format!("https://127.0.0.1:{tls}/closed/"), "403 2"),
+        (format!("http://127.0.0.1:{plain}/"), "413 1.1"),
+        (format!("http://127.0.0.1:{plain}/closed/"), "403 1.1"),
+    ] {
+        // It would wait for the answer otherwise.
+        for expect in ["Expect:", "Expect: 100-continue"] {
+            for _ in 0..5 {
+                let output = Command::new("curl")
+                    .args([
+                        "-sSk",
+                        "--http2",
+                        "-o",
+                        "/dev/null",
+                        "-w",
+                        "%{http_code} %{http_version}",
+                        "-H",
+                        expect,
+                    ])
+                    .args(["--data-binary", &format!("@{}", upload.display()), &url])
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{url} {expect} {said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_http_2_client_that_says_nothing_is_left() {
     let origin = Origin::start();
     let lines = "client_header_timeout = \"300ms\"\nkeepalive_timeout = \"1h\"\n";

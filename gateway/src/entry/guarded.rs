@@ -19,11 +19,13 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use satchel_common::answer;
 use satchel_common::server::InFlight;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::spool::Spool;
+use crate::limits::Refused;
 
 /// What an HTTP/2 client sends first (RFC 9113, 3.4), in bytes.
 const PREFACE: usize = 24;
@@ -32,6 +34,10 @@ const PREFACE: usize = 24;
 pub struct Guarded {
     io: Arc<Mutex<Io>>,
     within: Duration,
+    /// Of a request's header that is not whole, the bytes that have come, and whether its first line has.
+    header: (usize, bool),
+    /// More are not waited for.
+    header_max: usize,
     /// Of an HTTP/2 client's preface, the bytes that have not come.
     preface: usize,
     /// Headers that have come.
@@ -101,7 +107,13 @@ impl std::fmt::Debug for Guarded {
 impl Guarded {
     /// `within`: for a request's header. Of an HTTP/2 connection only the beginning is waited for here: after that it has streams, which have
     /// windows, and an idle timeout of its own.
-    pub(super) fn new(inner: Stream, within: Duration, http2: bool, in_flight: InFlight) -> Self {
+    pub(super) fn new(
+        inner: Stream,
+        within: Duration,
+        header_max: usize,
+        http2: bool,
+        in_flight: InFlight,
+    ) -> Self {
         let deadline = Some(Box::pin(sleep_until(Instant::now() + within)));
         let io = Io {
             inner,
@@ -115,6 +127,8 @@ impl Guarded {
         Self {
             io: Arc::new(Mutex::new(io)),
             within,
+            header: (0, false),
+            header_max,
             preface: if http2 { PREFACE } else { 0 },
             requests: AtomicU32::new(0),
             waiting: AtomicBool::new(true),
@@ -122,6 +136,12 @@ impl Guarded {
             deadline,
             in_flight,
         }
+    }
+
+    /// Answers what Pingora has not read as a request: it would go on reading, and says nothing when that fails.
+    fn refuse(&self, cx: &mut Context<'_>, status: u16) -> Poll<io::Result<()>> {
+        let _ = Pin::new(&mut lock(&self.io).inner).poll_write(cx, &answer::raw(status));
+        Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
     }
 
     /// Runs for as long as the spool has something. The process does not end before.
@@ -191,20 +211,31 @@ impl AsyncRead for Guarded {
         let this = &mut *self;
         if !this.waiting.load(Ordering::Relaxed) {
             this.deadline = None;
+            this.header = (0, false);
             return Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf);
         }
         if this.passed.swap(false, Ordering::Relaxed) {
             this.deadline = None;
+            this.header = (0, false);
+        }
+        if this.preface == 0 && this.header.0 > this.header_max {
+            let refused = if this.header.1 { Refused::Header } else { Refused::RequestLine };
+            return this.refuse(cx, refused.status());
         }
         if let Some(deadline) = &mut this.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            return match this.header.0 {
+                0 => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                _ => this.refuse(cx, 408),
+            };
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf))?;
+        let read = &buf.filled()[before..];
+        this.header = (this.header.0 + read.len(), this.header.1 || read.contains(&b'\n'));
         if this.preface > 0 {
-            this.preface = this.preface.saturating_sub(buf.filled().len() - before);
+            this.preface = this.preface.saturating_sub(read.len());
             this.waiting.store(this.preface > 0, Ordering::Relaxed);
         }
         if this.deadline.is_none() {

@@ -82,6 +82,9 @@ impl Entry {
         let running = self.shared.load();
         let server = running.server(self.listen.address, "")?;
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        Some(Box::new(Guarded::new(stream, server.client_header_timeout, http2, self.in_flight.clone())))
+        // Which server is meant stands in the header.
+        let header_max = running.servers.iter().map(|server| server.client_header_size).max()?;
+        let within = server.client_header_timeout;
+        Some(Box::new(Guarded::new(stream, within, header_max, http2, self.in_flight.clone())))
     }
 }

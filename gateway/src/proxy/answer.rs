@@ -1,18 +1,25 @@
 //! Answers of the gateway's own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, UPGRADE};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::{build, is_answered};
+use tokio::time::timeout;
 
 use super::{Ctx, encoding};
 use crate::config::Page;
 use crate::forwarding::{add_headers, name_charset, origin};
 use crate::template::Template;
 
-/// Answers an error and ends the connection: what is left of the request is not read.
+/// nginx's defaults: between two reads, and for all of them.
+const LINGERING_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGERING_TIME: Duration = Duration::from_secs(30);
+
+/// Answers an error and ends the connection.
 pub(super) async fn error(session: &mut Session, ctx: &Ctx, status: u16) {
     if is_answered(session.response_written()) {
         return;
@@ -125,4 +132,19 @@ async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {
     if session.write_response_header(Box::new(header), bodiless).await.is_ok() && !bodiless {
         let _ = session.write_response_body(Some(body), true).await;
     }
+    linger(session).await;
+}
+
+/// Reads what is left of the request's body, as nginx's `lingering_close`: a client that still sends when its connection or stream is closed may
+/// never see the answer. One that waits to be asked for its body sends none in HTTP/1, and ends its stream in HTTP/2.
+async fn linger(session: &mut Session) {
+    let headers = &session.req_header().headers;
+    let (waits, upgrades) = (headers.contains_key(EXPECT), headers.contains_key(UPGRADE));
+    let downstream = session.as_mut();
+    if upgrades || (waits && !downstream.is_http2()) {
+        return;
+    }
+    downstream.set_read_timeout(Some(LINGERING_TIMEOUT));
+    let limit = if waits { LINGERING_TIMEOUT } else { LINGERING_TIME };
+    let _ = timeout(limit, downstream.drain_request_body()).await;
 }
