@@ -172,6 +172,26 @@ fn an_early_answer_reaches_a_client_that_still_sends() {
 }
 
 #[test]
+fn an_http_2_upload_that_stops_does_not_hold_its_server() {
+    needs::ensure_clients();
+    // Waits for the whole of a body that never comes.
+    let origin = Origin::start();
+    let lines = "client_body_timeout = \"200ms\"\nproxy_send_timeout = \"200ms\"\n";
+    let (_gateway, tls) = http2_gateway(lines, &origin);
+    let mut upload = Command::new("curl")
+        .args(["-sk", "--http2", "-T", ".", &format!("https://127.0.0.1:{tls}/")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut body = upload.stdin.take().unwrap();
+    body.write_all(b"begun").unwrap();
+    eventually("the server has it", || origin.received().iter().any(|all| all.ends_with(b"begun\r\n")));
+    eventually("the client is left", || upload.try_wait().unwrap().is_some());
+    drop(body);
+}
+
+#[test]
 fn an_http_2_client_that_says_nothing_is_left() {
     let origin = Origin::start();
     let lines = "client_header_timeout = \"300ms\"\nkeepalive_timeout = \"1h\"\n";

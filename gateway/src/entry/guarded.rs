@@ -19,12 +19,14 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use pingora_http::ResponseHeader;
 use satchel_common::answer;
 use satchel_common::server::InFlight;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::spool::Spool;
+use super::upload::Connection;
 use crate::limits::Refused;
 
 /// What an HTTP/2 client sends first (RFC 9113, 3.4), in bytes.
@@ -40,6 +42,8 @@ pub struct Guarded {
     header_max: usize,
     /// Of an HTTP/2 client's preface, the bytes that have not come.
     preface: usize,
+    /// Of HTTP/2: what its requests share with it, as Pingora passes it on to them.
+    shared: Option<(Connection, Arc<ProxyDigest>)>,
     /// Headers that have come.
     requests: AtomicU32,
     /// A header is awaited.
@@ -114,6 +118,11 @@ impl Guarded {
         http2: bool,
         in_flight: InFlight,
     ) -> Self {
+        let shared = http2.then(Connection::default).and_then(|connection| {
+            let header = ResponseHeader::build(200, Some(0)).ok()?;
+            let digest = ProxyDigest::new(Box::new(header), Some(Box::new(connection.clone())));
+            Some((connection, Arc::new(digest)))
+        });
         let deadline = Some(Box::pin(sleep_until(Instant::now() + within)));
         let io = Io {
             inner,
@@ -130,6 +139,7 @@ impl Guarded {
             header: (0, false),
             header_max,
             preface: if http2 { PREFACE } else { 0 },
+            shared,
             requests: AtomicU32::new(0),
             waiting: AtomicBool::new(true),
             passed: AtomicBool::new(false),
@@ -209,6 +219,9 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.shared.as_ref().is_some_and(|(connection, _)| connection.is_closed(cx)) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         if !this.waiting.load(Ordering::Relaxed) {
             this.deadline = None;
             this.header = (0, false);
@@ -320,7 +333,7 @@ impl GetTimingDigest for Guarded {
 
 impl GetProxyDigest for Guarded {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        lock(&self.io).inner.get_proxy_digest()
+        self.shared.as_ref().map(|(_, digest)| digest.clone())
     }
 }
 

@@ -3,6 +3,7 @@
 mod guarded;
 mod proxy_protocol;
 mod spool;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use satchel_common::server::InFlight;
 use tokio::time::timeout;
 
 pub use guarded::{buffer, header_has_come, next_request};
+pub use upload::Upload;
 
 use crate::config::Listen;
 use crate::proxy::Proxy;

@@ -17,7 +17,7 @@ use crate::template::Template;
 
 /// nginx's defaults: between two reads, and for all of them.
 const LINGERING_TIMEOUT: Duration = Duration::from_secs(5);
-const LINGERING_TIME: Duration = Duration::from_secs(30);
+pub(super) const LINGERING_TIME: Duration = Duration::from_secs(30);
 
 /// Answers an error and ends the connection.
 pub(super) async fn error(session: &mut Session, ctx: &Ctx, status: u16) {

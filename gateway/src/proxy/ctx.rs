@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 use satchel_common::server::Working;
 
 use crate::config::{Action, Location, ServerConfig, Settings};
+use crate::entry::Upload;
 use crate::forwarding::Client;
 use crate::limits::Slot;
 use crate::running::Running;
@@ -34,6 +35,8 @@ pub struct Ctx {
     pub(super) lease: Option<Lease>,
     pub(super) tries: Tries,
     pub(super) body_read: u64,
+    /// Its body, while it comes over HTTP/2.
+    pub(super) upload: Option<Upload>,
     /// 1xx that the servers have sent.
     pub(super) informational: usize,
     /// What is sent in place of the server's body.
@@ -70,6 +73,7 @@ impl Ctx {
             lease: None,
             tries: Tries::default(),
             body_read: 0,
+            upload: None,
             informational: 0,
             page: None,
             intercepted: None,

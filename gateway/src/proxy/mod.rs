@@ -65,9 +65,14 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if end_of_stream {
+            ctx.upload = None;
+        } else if let Some(upload) = &ctx.upload {
+            upload.progressed();
+        }
         ctx.body_read += body.as_ref().map_or(0, |body| body.len() as u64);
         ctx.check_body(ctx.body_read)
     }
@@ -97,10 +102,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.upload = ctx.watch_upload(session);
         ctx.prepare(request)
     }
 

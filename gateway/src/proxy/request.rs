@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::{Ctx, Proxy, answer, encoding};
 use crate::config::{Action, Location};
+use crate::entry::Upload;
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode};
@@ -75,6 +76,7 @@ impl Proxy {
             let downstream = session.as_mut();
             downstream.set_read_timeout(Some(read));
             downstream.set_write_timeout(Some(write));
+            downstream.set_total_drain_timeout(Some(answer::LINGERING_TIME));
             if let (true, Some(module)) =
                 (compression.is_on(), session.downstream_modules_ctx.get_mut::<ResponseCompression>())
             {
@@ -177,6 +179,15 @@ impl Ctx {
         let received = self.request.as_ref()?.raw_path();
         let query = received.iter().position(|b| *b == b'?').map_or(&b""[..], |at| &received[at..]);
         Some(format!("{}/{}", encode(&self.path), String::from_utf8_lossy(query)))
+    }
+
+    /// From when the request has its server. What is slow may be the server, hence both times.
+    pub(super) fn watch_upload(&self, session: &mut Session) -> Option<Upload> {
+        if session.as_mut().is_body_done() {
+            return None;
+        }
+        let settings = self.settings()?;
+        Upload::watch(session.digest()?, settings.client_body_timeout + settings.proxy_send_timeout)
     }
 
     pub(super) fn check_body(&self, bytes: u64) -> Result<()> {
