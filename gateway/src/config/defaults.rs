@@ -56,6 +56,10 @@ pub const PROXY_CONNECT_TIMEOUT: Time = Time::secs(3);
 pub const PROXY_READ_TIMEOUT: Time = Time::secs(120);
 /// nginx's.
 pub const PROXY_SEND_TIMEOUT: Time = Time::secs(60);
+/// A disk by the Filesystem Hierarchy Standard (5.15), where /tmp is often memory.
+pub const PROXY_TEMP_PATH: &str = "/var/tmp";
+/// nginx's.
+pub const PROXY_MAX_TEMP_FILE_SIZE: Size = Size(1 << 30);
 /// nginx's `combined`, in its own words.
 pub const ACCESS_LOG_COMBINED: &str = "$remote_addr - - [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 /// nginx's.

@@ -19,7 +19,7 @@ use satchel_common::logging::Level;
 
 pub use listen::Listen;
 pub use raw::CheckKind;
-pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings};
+pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings, TempFiles};
 pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
 
 use crate::limits::Clients;

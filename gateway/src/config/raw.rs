@@ -149,6 +149,8 @@ pub struct Block {
     pub proxy_next_upstream_tries: Option<u32>,
     pub proxy_next_upstream_timeout: Option<Time>,
     pub proxy_buffering: Option<bool>,
+    pub proxy_temp_path: Option<String>,
+    pub proxy_max_temp_file_size: Option<Size>,
     pub proxy_set_header: Option<BTreeMap<String, String>>,
     pub proxy_hide_header: Option<Vec<String>>,
     pub proxy_redirect: Option<Vec<[String; 2]>>,

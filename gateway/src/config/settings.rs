@@ -1,6 +1,8 @@
 //! What may be said for all servers, for one, or for a location. The innermost word counts, key by key, as in nginx.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub next_upstream: NextUpstream,
     /// Whether what a client does not take at once is spooled.
     pub proxy_buffering: bool,
+    /// Where it is spooled.
+    pub temp_files: TempFiles,
     /// Fields that are set on the request.
     pub proxy_set_header: Vec<(HeaderName, Template)>,
     /// Fields that are taken from the response.
@@ -74,6 +78,15 @@ pub struct NextUpstream {
     pub tries: usize,
     /// For all tries together; `None`: any time.
     pub timeout_total: Option<Duration>,
+}
+
+/// nginx's `proxy_temp_path` and `proxy_max_temp_file_size`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TempFiles {
+    /// The directory.
+    pub path: Arc<Path>,
+    /// Of one file, in bytes; zero: there is none.
+    pub max: u64,
 }
 
 /// How `Location` and `Refresh` are rewritten.
@@ -153,6 +166,10 @@ impl Settings {
             // nginx's.
             next_upstream: NextUpstream { error: true, timeout: true, ..NextUpstream::default() },
             proxy_buffering: true,
+            temp_files: TempFiles {
+                path: Path::new(defaults::PROXY_TEMP_PATH).into(),
+                max: defaults::PROXY_MAX_TEMP_FILE_SIZE.0,
+            },
             proxy_set_header: Vec::new(),
             proxy_hide_header: Vec::new(),
             proxy_redirect: Redirects::Default,
@@ -201,6 +218,18 @@ impl Settings {
             new.next_upstream.timeout_total = (!time.is_zero()).then_some(time);
         }
         new.proxy_buffering = raw.proxy_buffering.unwrap_or(new.proxy_buffering);
+        if let Some(path) = &raw.proxy_temp_path {
+            if !Path::new(path).is_dir() {
+                return Err(Invalid::new(
+                    key("proxy_temp_path"),
+                    format!("{path} is no directory; make it for the gateway's user"),
+                ));
+            }
+            new.temp_files.path = Path::new(path).into();
+        }
+        if let Some(Size(size)) = raw.proxy_max_temp_file_size {
+            new.temp_files.max = size;
+        }
         if let Some(set) = &raw.proxy_set_header {
             new.proxy_set_header = request_headers(&key("proxy_set_header"), set)?;
         }

@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::spool::Spool;
 use super::upload::Connection;
+use crate::config::TempFiles;
 use crate::limits::Refused;
 
 /// What an HTTP/2 client sends first (RFC 9113, 3.4), in bytes.
@@ -60,7 +61,7 @@ struct Io {
     inner: Stream,
     spool: Spool,
     /// Whether what the client does not take at once may be spooled, and how long it may then take nothing.
-    buffering: Option<Duration>,
+    buffering: Option<(Duration, TempFiles)>,
     /// A task empties the spool.
     draining: bool,
     /// Nothing can be written any more.
@@ -87,10 +88,10 @@ pub fn next_request(stream: &Stream) {
     }
 }
 
-/// Whether the response that follows is spooled; `None`: it is not. Otherwise how long the client may take nothing of it.
-pub fn buffer(stream: &Stream, send_timeout: Option<Duration>) {
+/// Whether the response that follows is spooled; `None`: it is not. Otherwise how long the client may take nothing of it, and where it is.
+pub fn buffer(stream: &Stream, buffering: Option<(Duration, TempFiles)>) {
     if let Some(guarded) = guarded(stream) {
-        lock(&guarded.io).buffering = send_timeout;
+        lock(&guarded.io).buffering = buffering;
     }
 }
 
@@ -260,7 +261,8 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut io = lock(&self.io);
+        let mut guard = lock(&self.io);
+        let io = &mut *guard;
         if io.failed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -270,12 +272,13 @@ impl AsyncWrite for Guarded {
                 return written;
             }
         }
-        let Some(send_timeout) = io.buffering else { return io.wait(cx) };
-        if !io.spool.push(buf) {
+        let Some((send_timeout, files)) = &io.buffering else { return io.wait(cx) };
+        let send_timeout = *send_timeout;
+        if !io.spool.push(buf, files) {
             return io.wait(cx);
         }
         if !std::mem::replace(&mut io.draining, true) {
-            drop(io);
+            drop(guard);
             self.drain(send_timeout);
         }
         Poll::Ready(Ok(buf.len()))

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use crate::config::TempFiles;
+
 /// As much is kept in memory, in bytes: nginx's `proxy_buffers 8 8k`.
 const MEMORY: usize = 64 * 1024;
-/// As much in the file: nginx's `proxy_max_temp_file_size`.
-const FILE_MAX: u64 = 1 << 30;
 /// As much is read from the file at a time.
 const PIECE: usize = 64 * 1024;
 
@@ -34,23 +34,24 @@ impl Spool {
     }
 
     /// Takes bytes in. `false`: there is no room for them now.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn push(&mut self, bytes: &[u8], files: &TempFiles) -> bool {
         if self.file.is_none() && self.memory.len() - self.gone + bytes.len() <= MEMORY {
             self.memory.drain(..std::mem::take(&mut self.gone));
             self.memory.extend_from_slice(bytes);
             return true;
         }
-        self.page(bytes).is_ok_and(|room| room)
+        self.page(bytes, files).is_ok_and(|room| room)
     }
 
-    fn page(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let paged = match &mut self.file {
-            Some(paged) => paged,
-            none => none.insert(Paged { file: tempfile::tempfile()?, read: 0, written: 0 }),
-        };
-        if paged.written + bytes.len() as u64 > FILE_MAX {
+    fn page(&mut self, bytes: &[u8], files: &TempFiles) -> io::Result<bool> {
+        let written = self.file.as_ref().map_or(0, |paged| paged.written);
+        if written + bytes.len() as u64 > files.max {
             return Ok(false);
         }
+        let paged = match &mut self.file {
+            Some(paged) => paged,
+            none => none.insert(Paged { file: tempfile::tempfile_in(&files.path)?, read: 0, written }),
+        };
         let result = paged.file.write_all_at(bytes, paged.written);
         if result.is_ok() {
             paged.written += bytes.len() as u64;
@@ -90,8 +91,14 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use proptest::prelude::*;
+
+    fn files(max: u64) -> TempFiles {
+        TempFiles { path: std::env::temp_dir().into(), max }
+    }
 
     proptest! {
         #[test]
@@ -101,7 +108,7 @@ mod tests {
             let (mut spool, mut expected, mut next) = (Spool::default(), std::collections::VecDeque::new(), 0u8);
             for (push, take) in steps {
                 let bytes: Vec<u8> = (0..push).map(|_| { next = next.wrapping_add(1); next }).collect();
-                prop_assert!(spool.push(&bytes));
+                prop_assert!(spool.push(&bytes, &files(u64::MAX)));
                 expected.extend(bytes);
                 let front = spool.front().unwrap().to_vec();
                 prop_assert_eq!(front.is_empty(), expected.is_empty());
@@ -119,8 +126,18 @@ mod tests {
     fn memory_is_bounded() {
         let mut spool = Spool::default();
         for _ in 0..100 {
-            assert!(spool.push(&[7; 50_000]));
+            assert!(spool.push(&[7; 50_000], &files(10_000_000)));
         }
         assert!(spool.memory.capacity() <= 2 * MEMORY && spool.file.is_some());
+    }
+
+    #[test]
+    fn without_room_or_a_directory_bytes_wait() {
+        for files in [files(0), TempFiles { path: Path::new("/nowhere").into(), max: u64::MAX }] {
+            let mut spool = Spool::default();
+            assert!(spool.push(&[7; MEMORY], &files) && !spool.push(&[8], &files));
+            spool.consume(1);
+            assert!(spool.push(&[8], &files), "there is room again");
+        }
     }
 }

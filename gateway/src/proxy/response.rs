@@ -33,7 +33,7 @@ impl Ctx {
         let on = on && response.status.as_u16() != 101 && !is(CONTENT_TYPE, b"text/event-stream");
         response.remove_header(X_ACCEL_BUFFERING);
         if let Some(stream) = session.as_downstream().stream() {
-            entry::buffer(stream, on.then_some(settings.send_timeout));
+            entry::buffer(stream, on.then(|| (settings.send_timeout, settings.temp_files.clone())));
         }
     }
 

@@ -1,6 +1,6 @@
 //! `proxy_*`, but for headers.
 
-use super::Rule::{self, By, Flag, Not, Nothing, Number, Only, Time};
+use super::Rule::{self, By, Flag, Not, Nothing, Number, Only, Size, Time};
 use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
@@ -24,7 +24,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("proxy_buffers", Nothing(BUFFERS)),
     ("proxy_buffer_size", Nothing(BUFFERS)),
     ("proxy_busy_buffers_size", Nothing(BUFFERS)),
-    ("proxy_max_temp_file_size", Nothing(BUFFERS)),
+    ("proxy_max_temp_file_size", Size("proxy_max_temp_file_size")),
     ("proxy_temp_file_write_size", Nothing(BUFFERS)),
     ("proxy_temp_path", Nothing(BUFFERS)),
     ("proxy_socket_keepalive", Nothing("sockets are the gateway's own business")),
