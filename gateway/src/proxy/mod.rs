@@ -7,6 +7,7 @@ mod log;
 mod request;
 mod response;
 mod retry;
+mod why;
 
 use std::sync::Arc;
 
@@ -163,7 +164,12 @@ impl ProxyHttp for Proxy {
         }
         if *error.esource() == ErrorSource::Upstream {
             let upstream = ctx.upstream().map_or("", |(upstream, _)| upstream.name.as_str());
-            ::log::warn!("{} {upstream}: {error}", session.req_header().method);
+            let server = ctx.tries.servers.last().map_or_else(|| "-".into(), ToString::to_string);
+            let method = &session.req_header().method;
+            ::log::warn!(
+                "upstream {upstream}: a {method} has failed at server {server}: {}",
+                why::why(error)
+            );
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }

@@ -5,6 +5,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::is_answered;
 
+use super::why::why;
 use super::{Ctx, Proxy};
 
 /// A sidecar's word that nothing of the request has reached its Tomcat.
@@ -34,7 +35,8 @@ impl Proxy {
     /// A connection that was not made: nothing was sent, so any request goes to the next server.
     pub(super) fn after_no_connection(&self, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
         if let (Some((upstream, _)), Some(lease)) = (ctx.upstream(), &ctx.lease) {
-            log::warn!("upstream {}: server {} cannot be reached: {error}", upstream.name, lease.address);
+            let why = why(&error);
+            log::warn!("upstream {}: server {} cannot be reached: {why}", upstream.name, lease.address);
         }
         ctx.leave_server(0, true);
         let on = ctx.settings().is_some_and(|settings| match error.etype() {
