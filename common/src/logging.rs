@@ -17,11 +17,14 @@ pub enum Level {
     Debug,
 }
 
-/// Starts logging. Pingora's own lines are shown from `warn` on only, because it reports each client that leaves early.
+/// Starts logging. What libraries say is shown from `warn` on only.
 pub fn init(level: Level) {
     let _ = env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Debug)
-        .filter_module("pingora_core", log::LevelFilter::Warn)
+        // Libraries have much to say of each connection.
+        .filter_level(log::LevelFilter::Warn)
+        .filter_module("gateway", log::LevelFilter::Debug)
+        .filter_module("sidecar", log::LevelFilter::Debug)
+        .filter_module("satchel_common", log::LevelFilter::Debug)
         // It calls it an error that an upgrade is waited for.
         .filter_module("pingora_core::server::transfer_fd", log::LevelFilter::Off)
         .filter_module("pingora_proxy", log::LevelFilter::Off)
