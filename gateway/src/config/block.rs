@@ -9,7 +9,6 @@ use satchel_common::config::Invalid;
 
 use super::settings::{Settings, time};
 use super::{Action, Listen, Location, ServerConfig, UpstreamConfig, defaults, raw, upstream};
-use crate::limits::Clients;
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -208,7 +207,7 @@ fn location(
 }
 
 fn location_of(path: PathMatch, action: Action, settings: Settings) -> Location {
-    Location { path, action, settings, clients: Arc::new(Clients::default()) }
+    Location { path, action, settings, rates: Arc::default(), connections: Arc::default() }
 }
 
 fn action(

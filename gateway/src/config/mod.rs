@@ -22,7 +22,7 @@ pub use raw::CheckKind;
 pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings};
 pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
 
-use crate::limits::Clients;
+use crate::limits::{Connections, Rates};
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -129,8 +129,10 @@ pub struct Location {
     pub action: Action,
     /// How.
     pub settings: Settings,
-    /// What its limits have counted.
-    pub clients: Arc<Clients>,
+    /// What `limit_req` has counted.
+    pub rates: Arc<Rates>,
+    /// What `limit_conn` has counted.
+    pub connections: Arc<Connections>,
 }
 
 /// What is done with a request.

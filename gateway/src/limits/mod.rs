@@ -1,7 +1,14 @@
 //! What a client may do: the size and form of its requests' headers, and how many requests at one time and in a time.
 
+mod connections;
+mod counted;
 mod header;
 mod rate;
+mod recent;
 
+pub use connections::{Connections, Slot};
 pub use header::{Refused, check};
-pub use rate::{Admission, Clients, Slot};
+pub use rate::{Admission, Rates};
+
+/// Clients that one limit knows: at about 50 bytes each a few MiB.
+const REMEMBERED: usize = 65_536;

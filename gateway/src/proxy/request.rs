@@ -106,14 +106,14 @@ impl Proxy {
         }
         let address = ctx.address();
         if let Some(limit) = location.settings.limit_conn {
-            ctx._slot = location.clients.enter(address, limit);
+            ctx._slot = location.connections.enter(address, limit);
             if ctx._slot.is_none() {
                 self.metrics.refused("limit_conn");
                 return refuse(503, "limit_conn");
             }
         }
         if let Some(limit) = &location.settings.limit_req {
-            match location.clients.request(address, limit, Instant::now()) {
+            match location.rates.request(address, limit, Instant::now()) {
                 Admission::After(wait) if wait.is_zero() => {}
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {

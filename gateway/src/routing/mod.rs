@@ -96,7 +96,8 @@ mod tests {
                     path: PathMatch::parse(path).unwrap(),
                     action: Action::Return { status: 200, text: None },
                     settings: Settings::defaults(),
-                    clients: Arc::default(),
+                    rates: Arc::default(),
+                    connections: Arc::default(),
                 })
             })
             .collect()
