@@ -207,7 +207,7 @@ fn location(
 }
 
 fn location_of(path: PathMatch, action: Action, settings: Settings) -> Location {
-    Location { path, action, settings, rates: Arc::default(), connections: Arc::default() }
+    Location { path, action, settings }
 }
 
 fn action(

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use satchel_common::config::Invalid;
 
 use super::block::{self, Shared};
+use super::limits::check_zones;
 use super::{AccessLog, Config, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
 use crate::template::Template;
 
@@ -35,6 +36,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         servers.push(block::server(index + 1, one, &mut shared)?);
     }
     let upstreams = shared.upstreams;
+    check_zones(&file.http, &file.server)?;
     let admin = address("admin", file.admin.as_deref())?;
     let nameservers = file.resolver.nameservers.iter().map(|text| {
         let with_port =

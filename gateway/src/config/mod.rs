@@ -3,6 +3,7 @@
 mod block;
 mod check;
 pub mod defaults;
+mod limits;
 mod listen;
 pub(crate) mod raw;
 mod settings;
@@ -17,12 +18,12 @@ use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load};
 use satchel_common::logging::Level;
 
+pub use limits::{ConnectionLimit, RateLimit};
 pub use listen::Listen;
 pub use raw::CheckKind;
-pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings};
+pub use settings::{AddHeader, Compression, NextUpstream, Page, Redirects, Settings};
 pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
 
-use crate::limits::{Connections, Rates};
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -129,10 +130,6 @@ pub struct Location {
     pub action: Action,
     /// How.
     pub settings: Settings,
-    /// What `limit_req` has counted.
-    pub rates: Arc<Rates>,
-    /// What `limit_conn` has counted.
-    pub connections: Arc<Connections>,
 }
 
 /// What is done with a request.

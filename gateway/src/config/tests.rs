@@ -104,6 +104,15 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Connection = \"x\"", "Connection"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_next_upstream = [\"http_418\"]", "http_418"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10\"", "10r/s"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10r/s zone=a b\"", "zone=NAME"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = \"a\"", "limit_conn: 'a' is not a limit"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = -1", "10 zone=NAME"),
+        (
+            PASS,
+            "proxy_pass = \"http://tomcats\"\nlimit_req = \"60r/m zone=a burst=5\"\n[[server.location]]\npath = \"/a\"\nreturn = \"200\"\n\
+             limit_req = \"1r/s zone=a\"\n[[server.location]]\npath = \"/b\"\nreturn = \"200\"\nlimit_req = \"2r/s zone=a\"",
+            "server 1: location 2: limit_req: zone a has 2r/s here and 60r/m in server 1: limit_req",
+        ),
         (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
         (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),

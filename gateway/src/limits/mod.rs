@@ -5,10 +5,12 @@ mod counted;
 mod header;
 mod rate;
 mod recent;
+mod zones;
 
 pub use connections::{Connections, Slot};
 pub use header::{Refused, check};
 pub use rate::{Admission, Rates};
+pub use zones::Zones;
 
 /// Clients that one limit knows: at about 50 bytes each a few MiB.
 const REMEMBERED: usize = 65_536;

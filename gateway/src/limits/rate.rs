@@ -72,10 +72,14 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    fn limit(rate: f64) -> RateLimit {
+        RateLimit { zone: String::new(), rate, burst: 0, nodelay: true }
+    }
+
     #[test]
     fn requests_over_the_rate_are_held_back_and_past_the_burst_refused() {
         let rates = Rates::default();
-        let limit = RateLimit { rate: 10.0, burst: 2, nodelay: false };
+        let limit = RateLimit { burst: 2, nodelay: false, ..limit(10.0) };
         let now = Instant::now();
         let waits: Vec<_> = (0..4).map(|_| rates.request(CLIENT, &limit, now)).collect();
         let after = |millis| Admission::After(Duration::from_millis(millis));
@@ -83,7 +87,7 @@ mod tests {
         let later = now + Duration::from_millis(150);
         assert!(matches!(rates.request(CLIENT, &limit, later), Admission::After(_)));
         assert_eq!(rates.request("192.0.2.1".parse().unwrap(), &limit, now), after(0), "another client");
-        let at_once = RateLimit { nodelay: true, ..limit };
+        let at_once = RateLimit { nodelay: true, ..limit.clone() };
         let much_later = now + Duration::from_secs(60);
         let waits: Vec<_> = (0..4).map(|_| rates.request(CLIENT, &at_once, much_later)).collect();
         assert_eq!(waits, [after(0), after(0), after(0), Admission::Refused]);
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn the_addresses_of_a_network_are_one_client() {
         let (rates, now) = (Rates::default(), Instant::now());
-        let limit = RateLimit { rate: 1.0, burst: 0, nodelay: true };
+        let limit = limit(1.0);
         let request = |address: &str| rates.request(address.parse().unwrap(), &limit, now);
         let passed = Admission::After(Duration::ZERO);
         assert_eq!(request("2001:db8::1"), passed);
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_that_all_owe_is_bounded() {
         let (rates, now) = (Rates::default(), Instant::now());
-        let limit = RateLimit { rate: 0.01, burst: 1000, nodelay: true };
+        let limit = RateLimit { burst: 1000, ..limit(0.01) };
         // With a search through all for each it would take an hour.
         for number in 0..400_000_u32 {
             rates.request(Ipv4Addr::from(number).into(), &limit, now);
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn who_is_refused_is_remembered() {
         let (rates, now) = (Rates::default(), Instant::now());
-        let limit = RateLimit { rate: 0.01, burst: 0, nodelay: true };
+        let limit = limit(0.01);
         rates.request(CLIENT, &limit, now);
         for number in 0..200_000_u32 {
             rates.request(Ipv4Addr::from(number).into(), &limit, now);
@@ -134,7 +138,7 @@ mod tests {
             pauses in proptest::collection::vec(0_u64..300, 1..200),
         ) {
             let rates = Rates::default();
-            let limit = RateLimit { rate: f64::from(per_second), burst, nodelay: true };
+            let limit = RateLimit { burst, ..limit(f64::from(per_second)) };
             let start = Instant::now();
             let (mut now, mut passed) = (start, 0);
             for pause in pauses {

@@ -105,15 +105,16 @@ impl Proxy {
             return Ok(true);
         }
         let address = ctx.address();
-        if let Some(limit) = location.settings.limit_conn {
-            ctx._slot = location.connections.enter(address, limit);
+        let Some(running) = ctx.running.clone() else { return refuse(404, "no server listens here") };
+        if let Some(limit) = &location.settings.limit_conn {
+            ctx._slot = running.zones.enter(address, limit);
             if ctx._slot.is_none() {
                 self.metrics.refused("limit_conn");
                 return refuse(503, "limit_conn");
             }
         }
         if let Some(limit) = &location.settings.limit_req {
-            match location.rates.request(address, limit, Instant::now()) {
+            match running.zones.request(address, limit, Instant::now()) {
                 Admission::After(wait) if wait.is_zero() => {}
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {
