@@ -88,3 +88,17 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     assert!(ask(b"").is_err(), "without one the connection is closed");
     eventually("it is said why", || gateway.log().contains("does not begin with a PROXY protocol header"));
 }
+
+#[test]
+fn a_client_of_ipv4_has_the_same_address_on_a_socket_of_ipv6() {
+    let gateway = Gateway::with(|port, _| {
+        format!(
+            "access_log.path = \"off\"\n[[server]]\nlisten = [\"[::]:{port}\"]\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+             return = \"200 $remote_addr at $server_addr, $proxy_add_x_forwarded_for\"\n"
+        )
+    });
+    let ask = |fields: &[(&str, &str)]| gateway.client().send("GET", "/", fields, b"").text();
+    assert_eq!(ask(&[]), "127.0.0.1 at 127.0.0.1, 127.0.0.1");
+    let told = ask(&[("X-Forwarded-For", "192.0.2.9:4711")]);
+    assert_eq!(told, "192.0.2.9 at 127.0.0.1, 192.0.2.9:4711, 127.0.0.1");
+}

@@ -9,6 +9,7 @@ use satchel_common::config::Invalid;
 
 use super::settings::{Settings, time};
 use super::{Action, Listen, Location, ServerConfig, UpstreamConfig, defaults, raw, upstream};
+use crate::forwarding::canonical_network;
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -123,7 +124,7 @@ pub(super) fn server(
         listen,
         names,
         certificate,
-        trusted_proxies: trusted.clone(),
+        trusted_proxies: trusted.iter().copied().map(canonical_network).collect(),
         large_client_header_size: of(
             raw.large_client_header_size,
             http.large_client_header_size,
