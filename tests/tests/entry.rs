@@ -70,7 +70,7 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     let gateway = Gateway::with(|plain, _| {
         format!(
             "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n[[server]]\nlisten = \
-             [\"127.0.0.1:{plain}\", \"127.0.0.1:{port} proxy_protocol\"]\nproxy_pass = \"http://t\"\n",
+             [\"127.0.0.1:{plain}\", \"127.0.0.1:{port} proxy_protocol\"]\nproxy_pass = \"http://t\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n",
             tomcat.port()
         )
     });
@@ -85,6 +85,11 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     let mut v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     v2.extend_from_slice(&[192, 0, 2, 7, 127, 0, 0, 1, 0, 5, 0, 80]);
     assert!(ask(&v2).unwrap().contains("x-real-ip: 192.0.2.7"));
+    gateway.change("127.0.0.1/32", "192.0.2.0/24");
+    gateway.reload();
+    let text = ask(b"PROXY TCP4 192.0.2.9 127.0.0.1 5 80\r\n").unwrap();
+    assert!(text.contains("x-real-ip: 127.0.0.1") && !text.contains("192.0.2.9"), "a stranger: {text}");
+    assert!(gateway.log().contains("127.0.0.1 sends PROXY protocol headers and is not in trusted_proxies"));
     assert!(ask(b"").is_err(), "without one the connection is closed");
     eventually("it is said why", || gateway.log().contains("does not begin with a PROXY protocol header"));
 }

@@ -119,6 +119,12 @@ pub(super) fn server(
         return Err(Invalid::new(key("keepalive_requests"), "must be at least 1"));
     }
     let trusted = if raw.trusted_proxies.is_empty() { &http.trusted_proxies } else { &raw.trusted_proxies };
+    if trusted.is_empty() && listen.iter().any(|listen| listen.proxy_protocol) {
+        return Err(Invalid::new(
+            key("trusted_proxies"),
+            "is missing: with proxy_protocol in listen it says whose word about clients is taken; write the balancer's networks, as in [\"10.0.0.0/8\"]",
+        ));
+    }
     let of = |own: Option<_>, all: Option<_>, default| bytes(own.or(all).unwrap_or(default));
     Ok(ServerConfig {
         listen,

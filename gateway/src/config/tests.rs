@@ -97,6 +97,7 @@ fn what_is_wrong_is_refused_by_name() {
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"0.0.0.0:1\"]", "twice"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 ssl\"]", "ssl_certificate"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 http2\"]", "http2 needs ssl"),
+        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 proxy_protocol\"]", "trusted_proxies: is missing"),
         (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = 5", "units"),
         (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = \"0s\"", "send_timeout"),
         (PASS, "proxy_pass = \"http://tomcats\"\ntrusted_proxies = [\"10\"]", "trusted_proxies"),

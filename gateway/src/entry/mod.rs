@@ -18,6 +18,7 @@ use satchel_common::server::InFlight;
 use tokio::time::timeout;
 
 pub use guarded::{buffer, header_has_come, next_request};
+pub use proxy_protocol::client;
 
 use crate::proxy::Proxy;
 use guarded::Guarded;

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::{Ctx, Proxy, answer, encoding};
 use crate::config::{Action, Location};
+use crate::entry;
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode};
@@ -48,6 +49,7 @@ impl Proxy {
         };
         let server = &running.servers[index];
         ctx.server = index;
+        let peer = entry::client(session.digest(), peer, &server.trusted_proxies);
         ctx.client = Some(Client::of(peer, &request, &server.trusted_proxies));
         ctx.request_id = request_id(&request, ctx.client.as_ref().is_some_and(|client| client.trusted));
         // A client of HTTP/1.0 has to ask for it.
