@@ -57,7 +57,7 @@ pub const PROXY_READ_TIMEOUT: Time = Time::secs(120);
 /// nginx's.
 pub const PROXY_SEND_TIMEOUT: Time = Time::secs(60);
 /// nginx's `combined`, in its own words.
-pub const ACCESS_LOG_COMBINED: &str = "$remote_addr - - [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+pub const ACCESS_LOG_COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 /// nginx's.
 pub const GZIP_MIN_LENGTH: Size = Size(20);
 /// nginx's.
