@@ -6,6 +6,7 @@ pub mod defaults;
 mod limits;
 mod listen;
 pub(crate) mod raw;
+mod replacement;
 mod settings;
 mod upstream;
 

@@ -10,6 +10,7 @@ use satchel_common::config::Invalid;
 use satchel_common::units::{Size, Time};
 
 use super::limits::{ConnectionLimit, RateLimit, connection_limit, rate_limit};
+use super::replacement::replacement;
 use super::{defaults, raw};
 use crate::template::Template;
 
@@ -38,7 +39,7 @@ pub struct Settings {
     pub proxy_hide_header: Vec<HeaderName>,
     /// How `Location` is rewritten.
     pub proxy_redirect: Redirects,
-    /// How the path of cookies is rewritten.
+    /// How the path of cookies is rewritten; groups are `${1}`.
     pub proxy_cookie_path: Vec<(Regex, String)>,
     /// Whether the servers' errors get our pages too.
     pub proxy_intercept_errors: bool,
@@ -205,7 +206,11 @@ impl Settings {
         }
         if let Some(rules) = &raw.proxy_cookie_path {
             let key = key("proxy_cookie_path");
-            let rule = |[from, to]: &[String; 2]| Ok((pattern(&key, from)?, to.clone()));
+            let rule = |[from, to]: &[String; 2]| {
+                let from = pattern(&key, from)?;
+                let to = replacement(&from, to).map_err(|error| Invalid::new(&key, error))?;
+                Ok((from, to))
+            };
             new.proxy_cookie_path = rules.iter().map(rule).collect::<Result<_, _>>()?;
         }
         if let Some(on) = raw.proxy_intercept_errors {

@@ -104,6 +104,8 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Host = \"$nothing\"", "$nothing"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Connection = \"x\"", "Connection"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_next_upstream = [\"http_418\"]", "http_418"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_cookie_path = [[\"/a\", \"/$1\"]]", "no group $1"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_cookie_path = [[\"~/(a)\", \"/$host\"]]", "$1 to $9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10\"", "10r/s"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10r/s zone=a b\"", "zone=NAME"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = \"a\"", "limit_conn: 'a' is not a limit"),
@@ -158,4 +160,15 @@ fn the_innermost_word_counts() {
     assert_eq!(server.keepalive_requests, 7);
     // A host with a port is an upstream of its own.
     assert_eq!(config.upstreams[1].name, "127.0.0.1:9");
+}
+
+#[test]
+fn a_cookies_path_is_rewritten_as_written() {
+    let text = format!("{MINIMAL}proxy_cookie_path = [[\"~^/app(.*)$\", \"/b$1c\"]]\n");
+    let config = parse(&text).unwrap();
+    let mut response = pingora_http::ResponseHeader::build(200, None).unwrap();
+    response.insert_header("Set-Cookie", "a=b; Path=/app/x").unwrap();
+    let rules = &config.servers[0].locations[0].settings.proxy_cookie_path;
+    crate::forwarding::rewrite_cookie_paths(&mut response, rules).unwrap();
+    assert_eq!(response.headers["Set-Cookie"], "a=b; Path=/b/xc");
 }
