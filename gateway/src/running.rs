@@ -56,6 +56,9 @@ impl Running {
                 None => Upstream::new(one.clone(), metrics.clone()),
             }
         });
+        for gone in before.iter().filter(|old| config.upstreams.iter().all(|one| one.name != old.name)) {
+            metrics.members(&gone.name, std::iter::empty());
+        }
         let locations = config.servers.iter().flat_map(|server| &server.locations);
         Self {
             zones: Zones::of(locations.map(|location| &location.settings)),
@@ -99,6 +102,25 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         Running::new(&Config::load(file.path()).unwrap(), &[], &Arc::default())
+    }
+
+    #[test]
+    fn an_upstream_that_is_gone_is_not_counted_any_more() {
+        let config = |port: u16| {
+            let text =
+                format!("[[server]]\nlisten = [\"127.0.0.1:1\"]\nproxy_pass = \"http://127.0.0.1:{port}\"\n");
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            Config::load(file.path()).unwrap()
+        };
+        let metrics = Arc::default();
+        let first = Running::new(&config(2), &[], &metrics);
+        let upstream = &first.upstreams[0];
+        let server = upstream.peers()[0].address;
+        metrics.served(&upstream.name, server, false, std::time::Duration::ZERO);
+        assert!(metrics.render().contains(&upstream.name));
+        Running::new(&config(3), &first.upstreams, &metrics);
+        assert!(!metrics.render().contains(&upstream.name));
     }
 
     /// Whether a request to the server's path may go on.

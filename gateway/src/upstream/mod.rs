@@ -170,6 +170,7 @@ impl Upstream {
             }
             servers
         };
+        self.metrics.members(&self.name, servers.iter().map(|(address, _)| *address));
         self.balancer().update(servers, self.now());
         self.freed.notify_waiters();
     }
