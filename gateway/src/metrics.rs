@@ -1,7 +1,9 @@
 //! What is counted, in Prometheus' text format.
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -42,6 +44,8 @@ struct Limit {
 /// All counters of the gateway.
 pub struct Metrics {
     registry: Registry,
+    /// The servers that are counted, by upstream.
+    members: RwLock<HashMap<String, HashSet<SocketAddr>>>,
     answers: Family<Answer, Counter>,
     attempts: Family<Server, Counter>,
     failures: Family<Server, Counter>,
@@ -57,6 +61,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("satchel_gateway");
         let times: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let metrics = Self {
+            members: RwLock::default(),
             answers: Family::default(),
             attempts: Family::default(),
             failures: Family::default(),
@@ -111,9 +116,33 @@ impl Metrics {
         self.answers.get_or_create(&Answer { server_name: server_name.to_owned(), status }).inc();
     }
 
-    /// A server has had a request for a time.
+    /// The servers of an upstream now; without any it is forgotten. What was counted for one that is gone goes, too: addresses come and
+    /// go without end where names are looked up.
+    pub fn members(&self, upstream: &str, servers: impl Iterator<Item = SocketAddr>) {
+        let servers: HashSet<_> = servers.collect();
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let before = members.remove(upstream).unwrap_or_default();
+        for gone in before.difference(&servers) {
+            let label = server_label(upstream, *gone);
+            self.attempts.remove(&label);
+            self.failures.remove(&label);
+            self.times.remove(&label);
+        }
+        if servers.is_empty() {
+            self.retries.remove(&Group { upstream: upstream.to_owned() });
+        } else {
+            members.insert(upstream.to_owned(), servers);
+        }
+    }
+
+    /// A server has had a request for a time. One that is no member any more is not counted.
     pub fn served(&self, upstream: &str, server: SocketAddr, failed: bool, time: Duration) {
-        let label = Server { upstream: upstream.to_owned(), server: server.to_string() };
+        // Held, so that the server does not go before it is counted.
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        if !members.get(upstream).is_some_and(|servers| servers.contains(&server)) {
+            return;
+        }
+        let label = server_label(upstream, server);
         self.attempts.get_or_create(&label).inc();
         if failed {
             self.failures.get_or_create(&label).inc();
@@ -141,6 +170,10 @@ impl Metrics {
     }
 }
 
+fn server_label(upstream: &str, server: SocketAddr) -> Server {
+    Server { upstream: upstream.to_owned(), server: server.to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +183,9 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered("shop", 204);
         metrics.answered("shop", 499);
-        metrics.served("tomcats", "127.0.0.1:8081".parse().unwrap(), true, Duration::from_millis(3));
+        let server = "127.0.0.1:8081".parse().unwrap();
+        metrics.members("tomcats", [server].into_iter());
+        metrics.served("tomcats", server, true, Duration::from_millis(3));
         metrics.reloaded(true);
         let text = metrics.render();
         for line in [
@@ -162,5 +197,34 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let metrics = Metrics::default();
+        let [one, two] = ["127.0.0.1:8081", "127.0.0.1:8082"].map(|address| address.parse().unwrap());
+        let serve = |server| metrics.served("tomcats", server, true, Duration::ZERO);
+        metrics.members("tomcats", [one, two].into_iter());
+        metrics.members("others", [one].into_iter());
+        metrics.served("others", one, false, Duration::ZERO);
+        serve(one);
+        serve(two);
+        metrics.retried("tomcats");
+        metrics.members("tomcats", [two].into_iter());
+        // Its last request.
+        serve(one);
+        let text = metrics.render();
+        assert!(!text.contains("upstream=\"tomcats\",server=\"127.0.0.1:8081\""), "{text}");
+        assert!(text.contains("upstream_attempts_total{upstream=\"tomcats\",server=\"127.0.0.1:8082\"} 1"));
+        assert!(text.contains("upstream_attempts_total{upstream=\"others\",server=\"127.0.0.1:8081\"} 1"));
+        metrics.members("tomcats", [].into_iter());
+        assert!(!metrics.render().contains("tomcats"));
+        metrics.members("tomcats", [one].into_iter());
+        serve(one);
+        assert!(
+            metrics
+                .render()
+                .contains("upstream_attempts_total{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1")
+        );
     }
 }

@@ -152,6 +152,12 @@ fn a_file_of_servers_is_read_again_when_it_changes() {
     std::fs::write(gateway.directory().join("servers"), "nonsense\n").unwrap();
     eventually("it is said what is wrong", || gateway.log().contains("servers:1: nonsense"));
     assert_eq!(serving(&mut client), set([ONE, TWO]), "a wrong file changes nothing");
+    let write = |text: &str| std::fs::write(gateway.directory().join("servers"), text).unwrap();
+    write("");
+    eventually("an empty list is none", || gateway.log().contains("there is no server in it"));
+    write(&format!("127.0.0.1:{}", tomcats.two.port()));
+    eventually("a line without an end is none", || gateway.log().contains("its last line has no end"));
+    assert_eq!(serving(&mut client), set([ONE, TWO]));
     list(&[&tomcats.two], gateway.directory());
     eventually("the first has gone", || serving(&mut client) == set([TWO]));
 }

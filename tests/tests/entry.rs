@@ -70,7 +70,7 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     let gateway = Gateway::with(|plain, _| {
         format!(
             "access_log.path = \"off\"\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"127.0.0.1:{}\"\n[[server]]\nlisten = \
-             [\"127.0.0.1:{plain}\", \"127.0.0.1:{port} proxy_protocol\"]\nproxy_pass = \"http://t\"\n",
+             [\"127.0.0.1:{plain}\", \"127.0.0.1:{port} proxy_protocol\"]\nproxy_pass = \"http://t\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n",
             tomcat.port()
         )
     });
@@ -85,8 +85,27 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
     let mut v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     v2.extend_from_slice(&[192, 0, 2, 7, 127, 0, 0, 1, 0, 5, 0, 80]);
     assert!(ask(&v2).unwrap().contains("x-real-ip: 192.0.2.7"));
+    gateway.change("127.0.0.1/32", "192.0.2.0/24");
+    gateway.reload();
+    let text = ask(b"PROXY TCP4 192.0.2.9 127.0.0.1 5 80\r\n").unwrap();
+    assert!(text.contains("x-real-ip: 127.0.0.1") && !text.contains("192.0.2.9"), "a stranger: {text}");
+    assert!(gateway.log().contains("127.0.0.1 sends PROXY protocol headers and is not in trusted_proxies"));
     assert!(ask(b"").is_err(), "without one the connection is closed");
     eventually("it is said why", || gateway.log().contains("does not begin with a PROXY protocol header"));
+}
+
+#[test]
+fn a_hop_with_a_port_is_a_client() {
+    let gateway = Gateway::with(|port, _| {
+        format!(
+            "access_log.path = \"off\"\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+             return = \"200 $remote_addr at $server_addr, $proxy_add_x_forwarded_for\"\n"
+        )
+    });
+    let ask = |fields: &[(&str, &str)]| gateway.client().send("GET", "/", fields, b"").text();
+    assert_eq!(ask(&[]), "127.0.0.1 at 127.0.0.1, 127.0.0.1");
+    let told = ask(&[("X-Forwarded-For", "192.0.2.9:4711")]);
+    assert_eq!(told, "192.0.2.9 at 127.0.0.1, 192.0.2.9:4711, 127.0.0.1");
 }
 
 /// One that speaks TLS with HTTP/2, with these lines for its server.
@@ -182,6 +201,7 @@ fn an_http_2_upload_that_stops_does_not_hold_its_server() {
         .args(["-sk", "--http2", "-T", ".", &format!("https://127.0.0.1:{tls}/")])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut body = upload.stdin.take().unwrap();

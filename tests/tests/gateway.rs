@@ -188,3 +188,21 @@ fn wrong_configurations_are_refused_by_name() {
         assert!(text.contains(named) && text.contains("wrong.toml"), "{text}");
     }
 }
+
+#[test]
+fn a_returned_text_has_the_type_that_is_written() {
+    let gateway = Gateway::with(|port, _| {
+        format!(
+            "access_log.path = \"off\"\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\ncharset = \"utf-8\"\nreturn = \"200 <p>hello</p>\"\n\
+             add_header.Content-Type = \"text/html\"\n"
+        )
+    });
+    let response = gateway.client().get("/");
+    let types: Vec<_> = response
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(types, ["text/html; charset=utf-8"]);
+}

@@ -23,9 +23,11 @@ fn json_line(variables: &Variables<'_>) -> String {
     let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(&without_ids(bytes)));
     let field =
         |name| variables.request.headers.get(name).map(|value: &http::HeaderValue| text(value.as_bytes()));
+    let user = variables.remote_user();
     json!({
         "time": answered.time_iso8601,
         "remote_addr": variables.remote_addr.to_string(),
+        "remote_user": (!user.is_empty()).then_some(user),
         "method": variables.request.method.as_str(),
         "host": variables.host(),
         "uri": text(variables.target),
@@ -94,12 +96,8 @@ mod tests {
         LogFormat::Template(Template::parse(text).unwrap())
     }
 
-    fn logged(format: &LogFormat, target: &[u8], user_agent: Option<&[u8]>) -> String {
-        let mut request = RequestHeader::build("GET", target, None).unwrap();
-        if let Some(user_agent) = user_agent {
-            request.insert_header("User-Agent", user_agent).unwrap();
-        }
-        let answered = Answered {
+    fn answered() -> Answered<'static> {
+        Answered {
             status: 200,
             body_bytes_sent: 12,
             response: None,
@@ -110,9 +108,16 @@ mod tests {
             time_local: "23/Nov/2026:10:00:00 +0000",
             time_iso8601: "2026-11-23T10:00:00+00:00",
             msec: "1.000",
-        };
+        }
+    }
+
+    fn logged(format: &LogFormat, target: &[u8], user_agent: Option<&[u8]>) -> String {
+        let mut request = RequestHeader::build("GET", target, None).unwrap();
+        if let Some(user_agent) = user_agent {
+            request.insert_header("User-Agent", user_agent).unwrap();
+        }
         let variables =
-            Variables { answered: Some(answered), ..Variables::of(&request, "192.0.2.1".parse().unwrap()) };
+            Variables { answered: Some(answered()), ..Variables::of(&request, "192.0.2.1".parse().unwrap()) };
         line(format, &variables)
     }
 
@@ -122,6 +127,29 @@ mod tests {
             logged(&template(ACCESS_LOG_COMBINED), b"/a?b=c", Some(b"curl/8")),
             "192.0.2.1 - - [23/Nov/2026:10:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 200 12 \"-\" \"curl/8\""
         );
+    }
+
+    #[test]
+    fn the_user_is_logged_and_can_forge_nothing() {
+        let of = |format: &LogFormat, authorization: &str| {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("Authorization", authorization).unwrap();
+            let variables = Variables {
+                answered: Some(answered()),
+                ..Variables::of(&request, "192.0.2.1".parse().unwrap())
+            };
+            line(format, &variables)
+        };
+        let combined = template(ACCESS_LOG_COMBINED);
+        // anna:secret, and then a"\n:.
+        assert!(of(&combined, "Basic YW5uYTpzZWNyZXQ=").starts_with("192.0.2.1 - anna ["));
+        assert!(of(&combined, "Basic YSIKOg==").starts_with("192.0.2.1 - a\\x22\\x0A ["));
+        assert!(of(&combined, "Bearer x").starts_with("192.0.2.1 - - ["));
+        let json = |authorization| {
+            let value: Value = serde_json::from_str(&of(&LogFormat::Json, authorization)).unwrap();
+            value["remote_user"].clone()
+        };
+        assert_eq!((json("Basic YW5uYTpzZWNyZXQ="), json("Bearer x")), (json!("anna"), Value::Null));
     }
 
     #[test]

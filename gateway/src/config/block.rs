@@ -9,7 +9,7 @@ use satchel_common::config::Invalid;
 
 use super::settings::{Settings, time};
 use super::{Action, Listen, Location, ServerConfig, UpstreamConfig, defaults, raw, upstream};
-use crate::limits::Clients;
+use crate::forwarding::canonical_network;
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -119,12 +119,18 @@ pub(super) fn server(
         return Err(Invalid::new(key("keepalive_requests"), "must be at least 1"));
     }
     let trusted = if raw.trusted_proxies.is_empty() { &http.trusted_proxies } else { &raw.trusted_proxies };
+    if trusted.is_empty() && listen.iter().any(|listen| listen.proxy_protocol) {
+        return Err(Invalid::new(
+            key("trusted_proxies"),
+            "is missing: with proxy_protocol in listen it says whose word about clients is taken; write the balancer's networks, as in [\"10.0.0.0/8\"]",
+        ));
+    }
     let of = |own: Option<_>, all: Option<_>, default| bytes(own.or(all).unwrap_or(default));
     Ok(ServerConfig {
         listen,
         names,
         certificate,
-        trusted_proxies: trusted.clone(),
+        trusted_proxies: trusted.iter().copied().map(canonical_network).collect(),
         large_client_header_size: of(
             raw.large_client_header_size,
             http.large_client_header_size,
@@ -208,7 +214,7 @@ fn location(
 }
 
 fn location_of(path: PathMatch, action: Action, settings: Settings) -> Location {
-    Location { path, action, settings, clients: Arc::new(Clients::default()) }
+    Location { path, action, settings }
 }
 
 fn action(

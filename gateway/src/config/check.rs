@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use satchel_common::config::Invalid;
 
 use super::block::{self, Shared};
+use super::limits::check_zones;
 use super::{AccessLog, Config, Listen, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
 use crate::template::Template;
 
@@ -34,6 +35,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
     for (index, one) in file.server.iter().enumerate() {
         servers.push(block::server(index + 1, one, &mut shared)?);
     }
+    check_zones(&file.http, &file.server)?;
     let admin = address("admin", file.admin.as_deref())?;
     one_socket_each(&shared.sockets, admin)?;
     let upstreams = shared.upstreams;

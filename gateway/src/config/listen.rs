@@ -11,7 +11,7 @@ pub struct Listen {
     pub ssl: bool,
     /// HTTP/2 is offered, by TLS.
     pub http2: bool,
-    /// Every connection begins with a PROXY protocol header.
+    /// Every connection begins with a PROXY protocol header; those of trusted proxies are believed.
     pub proxy_protocol: bool,
     /// It takes requests for hosts that no server names.
     pub default_server: bool,

@@ -3,8 +3,10 @@
 mod block;
 mod check;
 pub mod defaults;
+mod limits;
 mod listen;
 pub(crate) mod raw;
+mod replacement;
 mod settings;
 mod upstream;
 
@@ -17,12 +19,12 @@ use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load};
 use satchel_common::logging::Level;
 
+pub use limits::{ConnectionLimit, RateLimit};
 pub use listen::Listen;
 pub use raw::CheckKind;
-pub use settings::{AddHeader, Compression, NextUpstream, Page, RateLimit, Redirects, Settings, TempFiles};
+pub use settings::{AddHeader, Compression, NextUpstream, Page, Redirects, Settings, TempFiles};
 pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
 
-use crate::limits::Clients;
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
 use crate::tls::Certificate;
@@ -129,8 +131,6 @@ pub struct Location {
     pub action: Action,
     /// How.
     pub settings: Settings,
-    /// What its limits have counted.
-    pub clients: Arc<Clients>,
 }
 
 /// What is done with a request.

@@ -166,6 +166,14 @@ pub struct Block {
     pub gzip_min_length: Option<Size>,
     pub gzip_comp_level: Option<u32>,
     pub limit_req: Option<String>,
-    pub limit_conn: Option<u32>,
+    pub limit_conn: Option<LimitConn>,
     pub access_log: Option<bool>,
+}
+
+/// Most write a number alone.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "write a number, as 10, or \"10 zone=NAME\"")]
+pub enum LimitConn {
+    Number(u32),
+    Text(String),
 }

@@ -11,6 +11,8 @@ use regex::Regex;
 use satchel_common::config::Invalid;
 use satchel_common::units::{Size, Time};
 
+use super::limits::{ConnectionLimit, RateLimit, connection_limit, rate_limit};
+use super::replacement::replacement;
 use super::{defaults, raw};
 use crate::template::Template;
 
@@ -41,7 +43,7 @@ pub struct Settings {
     pub proxy_hide_header: Vec<HeaderName>,
     /// How `Location` is rewritten.
     pub proxy_redirect: Redirects,
-    /// How the path of cookies is rewritten.
+    /// How the path of cookies is rewritten; groups are `${1}`.
     pub proxy_cookie_path: Vec<(Regex, String)>,
     /// Whether the servers' errors get our pages too.
     pub proxy_intercept_errors: bool,
@@ -53,10 +55,10 @@ pub struct Settings {
     pub charset: Option<String>,
     /// What is compressed.
     pub compression: Compression,
-    /// Requests of one address in a time.
+    /// Requests of one client in a time.
     pub limit_req: Option<RateLimit>,
-    /// Requests of one address at one time.
-    pub limit_conn: Option<u32>,
+    /// Requests of one client at one time.
+    pub limit_conn: Option<ConnectionLimit>,
     /// Whether requests are logged.
     pub access_log: bool,
 }
@@ -133,17 +135,6 @@ pub struct Compression {
     pub min_length: u64,
     /// 1 to 9.
     pub level: u32,
-}
-
-/// nginx's `limit_req`, for one address.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RateLimit {
-    /// Requests in a second.
-    pub rate: f64,
-    /// How many may come early.
-    pub burst: u32,
-    /// Those that come early are not held back.
-    pub nodelay: bool,
 }
 
 impl Compression {
@@ -244,7 +235,11 @@ impl Settings {
         }
         if let Some(rules) = &raw.proxy_cookie_path {
             let key = key("proxy_cookie_path");
-            let rule = |[from, to]: &[String; 2]| Ok((pattern(&key, from)?, to.clone()));
+            let rule = |[from, to]: &[String; 2]| {
+                let from = pattern(&key, from)?;
+                let to = replacement(&from, to).map_err(|error| Invalid::new(&key, error))?;
+                Ok((from, to))
+            };
             new.proxy_cookie_path = rules.iter().map(rule).collect::<Result<_, _>>()?;
         }
         if let Some(on) = raw.proxy_intercept_errors {
@@ -267,10 +262,12 @@ impl Settings {
         }
         compression(raw, key, &mut new.compression)?;
         if let Some(text) = &raw.limit_req {
-            new.limit_req = rate_limit(text).map_err(|error| Invalid::new(key("limit_req"), error))?;
+            let key = key("limit_req");
+            new.limit_req = rate_limit(text, &key).map_err(|error| Invalid::new(key, error))?;
         }
-        if let Some(limit) = raw.limit_conn {
-            new.limit_conn = (limit > 0).then_some(limit);
+        if let Some(written) = &raw.limit_conn {
+            let key = key("limit_conn");
+            new.limit_conn = connection_limit(written, &key).map_err(|error| Invalid::new(key, error))?;
         }
         new.access_log = raw.access_log.unwrap_or(new.access_log);
         Ok(new)
@@ -401,31 +398,4 @@ fn compression(raw: &raw::Block, key: &dyn Fn(&str) -> String, to: &mut Compress
         to.level = level;
     }
     Ok(())
-}
-
-fn rate_limit(text: &str) -> Result<Option<RateLimit>, String> {
-    let mut words = text.split_ascii_whitespace();
-    let rate = words.next().unwrap_or_default();
-    if rate == "off" {
-        return Ok(None);
-    }
-    let per = |unit, seconds: f64| {
-        let count: u32 = rate.strip_suffix(unit)?.parse().ok().filter(|count| *count > 0)?;
-        Some(f64::from(count) / seconds)
-    };
-    let wrong = || {
-        format!(
-            "'{text}' is not a limit; write \"10r/s\" or \"30r/m\", then burst=20 and nodelay if wanted, or \"off\""
-        )
-    };
-    let rate = per("r/s", 1.0).or_else(|| per("r/m", 60.0)).ok_or_else(wrong)?;
-    let mut limit = RateLimit { rate, burst: 0, nodelay: false };
-    for word in words {
-        match word.strip_prefix("burst=").map(str::parse) {
-            Some(Ok(burst)) => limit.burst = burst,
-            None if word == "nodelay" => limit.nodelay = true,
-            _ => return Err(wrong()),
-        }
-    }
-    Ok(Some(limit))
 }

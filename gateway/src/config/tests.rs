@@ -97,13 +97,25 @@ fn what_is_wrong_is_refused_by_name() {
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"0.0.0.0:1\"]", "twice"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 ssl\"]", "ssl_certificate"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 http2\"]", "http2 needs ssl"),
+        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1 proxy_protocol\"]", "trusted_proxies: is missing"),
         (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = 5", "units"),
         (PASS, "proxy_pass = \"http://tomcats\"\nsend_timeout = \"0s\"", "send_timeout"),
         (PASS, "proxy_pass = \"http://tomcats\"\ntrusted_proxies = [\"10\"]", "trusted_proxies"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Host = \"$nothing\"", "$nothing"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_set_header.Connection = \"x\"", "Connection"),
         (PASS, "proxy_pass = \"http://tomcats\"\nproxy_next_upstream = [\"http_418\"]", "http_418"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_cookie_path = [[\"/a\", \"/$1\"]]", "no group $1"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nproxy_cookie_path = [[\"~/(a)\", \"/$host\"]]", "$1 to $9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10\"", "10r/s"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10r/s zone=a b\"", "zone=NAME"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = \"a\"", "limit_conn: 'a' is not a limit"),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = -1", "10 zone=NAME"),
+        (
+            PASS,
+            "proxy_pass = \"http://tomcats\"\nlimit_req = \"60r/m zone=a burst=5\"\n[[server.location]]\npath = \"/a\"\nreturn = \"200\"\n\
+             limit_req = \"1r/s zone=a\"\n[[server.location]]\npath = \"/b\"\nreturn = \"200\"\nlimit_req = \"2r/s zone=a\"",
+            "server 1: location 2: limit_req: zone a has 2r/s here and 60r/m in server 1: limit_req",
+        ),
         (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
         (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),
@@ -122,7 +134,11 @@ fn what_is_wrong_is_refused_by_name() {
         ("[[upstream]]", "access_log.format = \"common\"\n[[upstream]]", "access_log.format"),
         ("[[upstream]]", "admin = \"8090\"\n[[upstream]]", "admin"),
         ("[[upstream]]", "admin = \"127.0.0.1:13355\"\n[[upstream]]", "choose another port"),
-        ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"127.0.0.1:1 proxy_protocol\"]", "one socket is for both"),
+        (
+            "[\"0.0.0.0:13355\"]",
+            "[\"0.0.0.0:1\", \"127.0.0.1:1 proxy_protocol\"]\ntrusted_proxies = [\"10.0.0.0/8\"]",
+            "one socket is for both",
+        ),
     ] {
         assert!(MINIMAL.contains(find), "{find}");
         let error = parse(&MINIMAL.replacen(find, replace, 1)).map(|_| ()).expect_err(replace);
@@ -150,4 +166,15 @@ fn the_innermost_word_counts() {
     assert_eq!(server.keepalive_requests, 7);
     // A host with a port is an upstream of its own.
     assert_eq!(config.upstreams[1].name, "127.0.0.1:9");
+}
+
+#[test]
+fn a_cookies_path_is_rewritten_as_written() {
+    let text = format!("{MINIMAL}proxy_cookie_path = [[\"~^/app(.*)$\", \"/b$1c\"]]\n");
+    let config = parse(&text).unwrap();
+    let mut response = pingora_http::ResponseHeader::build(200, None).unwrap();
+    response.insert_header("Set-Cookie", "a=b; Path=/app/x").unwrap();
+    let rules = &config.servers[0].locations[0].settings.proxy_cookie_path;
+    crate::forwarding::rewrite_cookie_paths(&mut response, rules).unwrap();
+    assert_eq!(response.headers["Set-Cookie"], "a=b; Path=/b/xc");
 }

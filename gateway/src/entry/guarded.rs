@@ -19,12 +19,12 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use pingora_http::ResponseHeader;
 use satchel_common::answer;
 use satchel_common::server::InFlight;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::known::Known;
 use super::spool::Spool;
 use super::upload::Connection;
 use crate::config::TempFiles;
@@ -43,8 +43,10 @@ pub struct Guarded {
     header_max: usize,
     /// Of an HTTP/2 client's preface, the bytes that have not come.
     preface: usize,
-    /// Of HTTP/2: what its requests share with it, as Pingora passes it on to them.
-    shared: Option<(Connection, Arc<ProxyDigest>)>,
+    /// Of HTTP/2: what ends it when an upload stops.
+    uploads: Option<Connection>,
+    /// What its requests are told.
+    digest: Option<Arc<ProxyDigest>>,
     /// Headers that have come.
     requests: AtomicU32,
     /// A header is awaited.
@@ -110,20 +112,15 @@ impl std::fmt::Debug for Guarded {
 }
 
 impl Guarded {
-    /// `within`: for a request's header. Of an HTTP/2 connection only the beginning is waited for here: after that it has streams, which have
+    /// `within`: for a request's header of at most `header_max` bytes. Of an HTTP/2 connection only the beginning is waited for here: after that it has streams, which have
     /// windows, and an idle timeout of its own.
     pub(super) fn new(
         inner: Stream,
         within: Duration,
         header_max: usize,
-        http2: bool,
+        known: Known,
         in_flight: InFlight,
     ) -> Self {
-        let shared = http2.then(Connection::default).and_then(|connection| {
-            let header = ResponseHeader::build(200, Some(0)).ok()?;
-            let digest = ProxyDigest::new(Box::new(header), Some(Box::new(connection.clone())));
-            Some((connection, Arc::new(digest)))
-        });
         let deadline = Some(Box::pin(sleep_until(Instant::now() + within)));
         let io = Io {
             inner,
@@ -139,8 +136,9 @@ impl Guarded {
             within,
             header: (0, false),
             header_max,
-            preface: if http2 { PREFACE } else { 0 },
-            shared,
+            preface: if known.uploads.is_some() { PREFACE } else { 0 },
+            uploads: known.uploads.clone(),
+            digest: known.digest(),
             requests: AtomicU32::new(0),
             waiting: AtomicBool::new(true),
             passed: AtomicBool::new(false),
@@ -220,7 +218,7 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.shared.as_ref().is_some_and(|(connection, _)| connection.is_closed(cx)) {
+        if this.uploads.as_ref().is_some_and(|uploads| uploads.is_closed(cx)) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if !this.waiting.load(Ordering::Relaxed) {
@@ -336,7 +334,7 @@ impl GetTimingDigest for Guarded {
 
 impl GetProxyDigest for Guarded {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.shared.as_ref().map(|(_, digest)| digest.clone())
+        self.digest.clone()
     }
 }
 

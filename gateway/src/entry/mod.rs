@@ -1,6 +1,7 @@
 //! From an accepted connection to HTTP: the PROXY protocol's header, TLS, the deadline for request headers, and the spool for slow readers.
 
 mod guarded;
+mod known;
 mod proxy_protocol;
 mod spool;
 mod upload;
@@ -19,12 +20,14 @@ use satchel_common::server::InFlight;
 use tokio::time::timeout;
 
 pub use guarded::{buffer, header_has_come, next_request};
+pub use proxy_protocol::client;
 pub use upload::Upload;
 
 use crate::config::Listen;
 use crate::proxy::Proxy;
 use crate::running::Shared;
 use guarded::Guarded;
+use known::Known;
 
 /// For the PROXY protocol's header: a balancer sends it with the connection.
 const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(5);
@@ -60,9 +63,10 @@ impl Entry {
     /// `None`: the client has left, or does not speak what is spoken here.
     async fn prepare(&self, stream: Stream) -> Option<Stream> {
         let mut raw = *stream.into_any().downcast::<L4Stream>().ok()?;
+        let mut named = None;
         if self.listen.proxy_protocol {
             match timeout(PROXY_HEADER_WITHIN, proxy_protocol::take(&mut raw)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(client)) => named = client,
                 Ok(Err(error)) => {
                     log::warn!("A connection was closed: {error}");
                     return None;
@@ -87,6 +91,8 @@ impl Entry {
         // Which server is meant stands in the header.
         let header_max = running.servers.iter().map(|server| server.client_header_size).max()?;
         let within = server.client_header_timeout;
-        Some(Box::new(Guarded::new(stream, within, header_max, http2, self.in_flight.clone())))
+        let uploads = http2.then(Default::default);
+        let known = Known { named, uploads };
+        Some(Box::new(Guarded::new(stream, within, header_max, known, self.in_flight.clone())))
     }
 }

@@ -1,15 +1,17 @@
 //! The PROXY protocol's header, versions 1 and 2 (HAProxy's `proxy-protocol.txt`): who the client is, told by a balancer that passes
-//! connections on.
+//! connections on. Whoever can connect can write one, so it is only remembered here; a trusted proxy's is believed, request by request.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
+use std::sync::Once;
 
-use pingora_core::protocols::GetSocketDigest as _;
-use pingora_core::protocols::SocketDigest;
-use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddr;
+use ipnet::IpNet;
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::l4::stream::Stream;
 use ppp::{HeaderResult, PartialResult as _, v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::known::Known;
+use crate::forwarding::is_trusted;
 
 /// Of version 1, with its line end.
 const V1_MAX: usize = 107;
@@ -28,15 +30,30 @@ pub enum ProxyProtocolError {
     Malformed(String),
 }
 
-/// Reads the header and makes the client known that it names.
-pub async fn take(stream: &mut Stream) -> Result<(), ProxyProtocolError> {
-    let header = read(stream).await?;
-    if let Some(client) = parse(&header)? {
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(client)));
-        stream.set_socket_digest(digest);
+/// Reads the header. The client that it names, if it names one.
+pub(super) async fn take(stream: &mut Stream) -> Result<Option<SocketAddr>, ProxyProtocolError> {
+    parse(&read(stream).await?)
+}
+
+/// The client of a connection: whom its header names, if it has one and the peer is a trusted proxy; otherwise the peer, as in nginx.
+pub fn client(connection: Option<&Digest>, peer: SocketAddr, trusted: &[IpNet]) -> SocketAddr {
+    static SAID: Once = Once::new();
+    match connection.and_then(|digest| Known::of(digest)?.named) {
+        None => peer,
+        Some(client) if is_trusted(peer.ip(), trusted) => {
+            SocketAddr::new(client.ip().to_canonical(), client.port())
+        }
+        Some(_) => {
+            let ip = peer.ip();
+            log::debug!("{ip} is not in trusted_proxies: its PROXY protocol header is not believed");
+            SAID.call_once(|| {
+                log::warn!(
+                    "{ip} sends PROXY protocol headers and is not in trusted_proxies: it counts as the client itself. This is said once"
+                );
+            });
+            peer
+        }
     }
-    Ok(())
 }
 
 /// The header's bytes and not one more.
@@ -132,6 +149,21 @@ mod tests {
         {
             assert!(taken(bytes).await.0.is_err(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let named = |client: &str| {
+            let known = Known { named: client.parse().ok(), uploads: None };
+            Digest { proxy_digest: known.digest(), ..Digest::default() }
+        };
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let of =
+            |digest: &Digest, peer: &str| client(Some(digest), peer.parse().unwrap(), &trusted).to_string();
+        assert_eq!(of(&named("192.0.2.1:5"), "10.0.0.1:9"), "192.0.2.1:5");
+        assert_eq!(of(&named("[::ffff:192.0.2.1]:5"), "10.0.0.1:9"), "192.0.2.1:5");
+        assert_eq!(of(&named("10.0.0.1:5"), "203.0.113.1:9"), "203.0.113.1:9");
+        assert_eq!(of(&Digest::default(), "10.0.0.1:9"), "10.0.0.1:9");
     }
 
     proptest! {

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::known::Known;
+
 /// What an HTTP/2 connection and its requests share.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Connection(Arc<State>);
@@ -48,8 +50,7 @@ pub struct Upload {
 impl Upload {
     /// Of a request on a connection with this digest. `None`: the connection bounds it itself. `within`: between two pieces.
     pub fn watch(digest: &Digest, within: Duration) -> Option<Self> {
-        let shared = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
-        let connection = shared.downcast_ref::<Connection>()?.clone();
+        let connection = Known::of(digest)?.uploads.clone()?;
         let progress = Arc::new(Notify::new());
         let watched = progress.clone();
         let watch = tokio::spawn(async move {

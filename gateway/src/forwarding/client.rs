@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use pingora_http::RequestHeader;
 
-use super::client_address;
 use super::headers::X_FORWARDED_FOR;
+use super::{client_address, is_trusted};
 
 /// Where a request comes from.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Client {
     pub fn of(peer: SocketAddr, request: &RequestHeader, trusted_proxies: &[IpNet]) -> Self {
         let lines = request.headers.get_all(X_FORWARDED_FOR);
         let lines: Vec<_> = lines.iter().filter_map(|line| line.to_str().ok()).collect();
-        let trusted = trusted_proxies.iter().any(|network| network.contains(&peer.ip()));
+        let trusted = is_trusted(peer.ip(), trusted_proxies);
         let received = if trusted { lines.join(", ") } else { String::new() };
         let forwarded_for =
             if received.is_empty() { peer.ip().to_string() } else { format!("{received}, {}", peer.ip()) };

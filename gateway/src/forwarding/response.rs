@@ -141,7 +141,8 @@ pub fn hide_headers(response: &mut ResponseHeader, names: &[HeaderName]) {
     }
 }
 
-/// nginx's `add_header`: to successes and redirects, and with `always` to errors.
+/// nginx's `add_header`: to successes and redirects, and with `always` to errors. `Content-Type` takes the place of the one that is there:
+/// nobody can use two.
 ///
 /// # Errors
 /// A value that is no header value.
@@ -153,7 +154,12 @@ pub fn add_headers(
     let usual = matches!(response.status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
     for one in add.iter().filter(|one| usual || one.always) {
         let value = one.value.render_field(variables);
-        if !value.is_empty() {
+        if value.is_empty() {
+            continue;
+        }
+        if one.name == CONTENT_TYPE {
+            response.insert_header(CONTENT_TYPE, value)?;
+        } else {
             response.append_header(one.name.clone(), value)?;
         }
     }
@@ -221,6 +227,26 @@ mod tests {
         ] {
             assert_eq!(with_path(cookie, &rules).as_deref(), new, "{cookie}");
         }
+    }
+
+    #[test]
+    fn fields_are_added_and_a_type_replaced() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        response.insert_header(CONTENT_TYPE, "text/plain").unwrap();
+        response.insert_header("Vary", "Cookie").unwrap();
+        let request = RequestHeader::build("GET", b"/", None).unwrap();
+        let variables = Variables::of(&request, "127.0.0.1".parse().unwrap());
+        let add = |name: &str, value: &str| AddHeader {
+            name: name.parse().unwrap(),
+            value: Template::parse(value).unwrap(),
+            always: false,
+        };
+        let added = [add("Content-Type", "text/html"), add("Vary", "Origin"), add("X-None", "$arg_x")];
+        add_headers(&mut response, &added, &variables).unwrap();
+        let values = |name| response.headers.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(values("Content-Type"), ["text/html"]);
+        assert_eq!(values("Vary"), ["Cookie", "Origin"]);
+        assert!(values("X-None").is_empty());
     }
 
     #[test]

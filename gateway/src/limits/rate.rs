@@ -1,26 +1,23 @@
-//! nginx's `limit_req` and `limit_conn`, by client address.
+//! nginx's `limit_req`, by client.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::REMEMBERED;
+use super::counted::counted;
+use super::recent::Recent;
 use crate::config::RateLimit;
 
-/// Addresses that are remembered; past it the oldest that owe nothing are forgotten. 16 bytes of an address and 32 of its state: a few MiB.
-const REMEMBERED: usize = 65_536;
+/// What the clients have asked for.
+#[derive(Debug)]
+pub struct Rates(Mutex<Recent<Excess>>);
 
-/// What one location lets each client do.
-#[derive(Debug, Default)]
-pub struct Clients {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// `ngx_http_limit_req_module`'s leaky bucket: what is over the rate, in requests, and when that was.
-    excess: HashMap<IpAddr, (f64, Instant)>,
-    running: HashMap<IpAddr, u32>,
+/// `ngx_http_limit_req_module`'s leaky bucket: what is over the rate, in requests, and when that was.
+#[derive(Debug, Clone, Copy)]
+struct Excess {
+    requests: f64,
+    at: Instant,
 }
 
 /// What becomes of a request.
@@ -32,93 +29,124 @@ pub enum Admission {
     Refused,
 }
 
-/// One request of a client that runs; it ends when this is dropped.
-pub struct Slot {
-    clients: Arc<Clients>,
-    address: IpAddr,
+impl Default for Rates {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(REMEMBERED)))
+    }
 }
 
-impl Clients {
+impl Rates {
     /// A request of this client at this time, as nginx decides: up to `burst` requests over the rate are held back, or let through at once
     /// with `nodelay`.
     pub fn request(&self, address: IpAddr, limit: &RateLimit, now: Instant) -> Admission {
-        let mut state = self.state();
-        if state.excess.len() >= REMEMBERED {
-            state.excess.retain(|_, (excess, last)| {
-                *excess - limit.rate * now.duration_since(*last).as_secs_f64() > 0.0
-            });
-        }
-        let (excess, last) = state.excess.get(&address).copied().unwrap_or((-1.0, now));
-        let left = excess - limit.rate * now.saturating_duration_since(last).as_secs_f64();
-        let next = if excess < 0.0 { 0.0 } else { (left + 1.0).max(0.0) };
+        let client = counted(address);
+        let mut clients = self.clients();
+        let known = clients.get(client);
+        let next = known.map_or(0.0, |excess| {
+            let leaked = limit.rate * now.saturating_duration_since(excess.at).as_secs_f64();
+            (excess.requests - leaked + 1.0).max(0.0)
+        });
         if next > f64::from(limit.burst) {
+            // Who is refused is not forgotten for it.
+            if let Some(excess) = known {
+                clients.put(client, excess);
+            }
             return Admission::Refused;
         }
-        state.excess.insert(address, (next, now));
+        clients.put(client, Excess { requests: next, at: now });
         let wait = if limit.nodelay { 0.0 } else { next / limit.rate };
         Admission::After(Duration::from_secs_f64(wait))
     }
 
-    /// A request that runs, if the client may have one more at one time.
-    pub fn enter(self: &Arc<Self>, address: IpAddr, limit: u32) -> Option<Slot> {
-        let mut state = self.state();
-        let running = state.running.entry(address).or_default();
-        if *running >= limit {
-            return None;
-        }
-        *running += 1;
-        Some(Slot { clients: self.clone(), address })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut state = self.clients.state();
-        if let Some(running) = state.running.get_mut(&self.address) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                state.running.remove(&self.address);
-            }
-        }
+    fn clients(&self) -> MutexGuard<'_, Recent<Excess>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::Ipv4Addr;
 
-    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    use super::*;
+    use proptest::prelude::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn limit(rate: f64) -> RateLimit {
+        RateLimit { zone: String::new(), rate, burst: 0, nodelay: true }
+    }
 
     #[test]
     fn requests_over_the_rate_are_held_back_and_past_the_burst_refused() {
-        let clients = Clients::default();
-        let limit = RateLimit { rate: 10.0, burst: 2, nodelay: false };
+        let rates = Rates::default();
+        let limit = RateLimit { burst: 2, nodelay: false, ..limit(10.0) };
         let now = Instant::now();
-        let waits: Vec<_> = (0..4).map(|_| clients.request(CLIENT, &limit, now)).collect();
+        let waits: Vec<_> = (0..4).map(|_| rates.request(CLIENT, &limit, now)).collect();
         let after = |millis| Admission::After(Duration::from_millis(millis));
         assert_eq!(waits, [after(0), after(100), after(200), Admission::Refused]);
         let later = now + Duration::from_millis(150);
-        assert!(matches!(clients.request(CLIENT, &limit, later), Admission::After(_)));
-        assert_eq!(clients.request("192.0.2.1".parse().unwrap(), &limit, now), after(0), "another client");
-        let at_once = RateLimit { nodelay: true, ..limit };
+        assert!(matches!(rates.request(CLIENT, &limit, later), Admission::After(_)));
+        assert_eq!(rates.request("192.0.2.1".parse().unwrap(), &limit, now), after(0), "another client");
+        let at_once = RateLimit { nodelay: true, ..limit.clone() };
         let much_later = now + Duration::from_secs(60);
-        let waits: Vec<_> = (0..4).map(|_| clients.request(CLIENT, &at_once, much_later)).collect();
+        let waits: Vec<_> = (0..4).map(|_| rates.request(CLIENT, &at_once, much_later)).collect();
         assert_eq!(waits, [after(0), after(0), after(0), Admission::Refused]);
     }
 
     #[test]
-    fn so_many_requests_may_run_at_one_time() {
-        let clients = Arc::new(Clients::default());
-        let first = clients.enter(CLIENT, 2);
-        let second = clients.enter(CLIENT, 2);
-        assert!(first.is_some() && second.is_some() && clients.enter(CLIENT, 2).is_none());
-        drop(first);
-        assert!(clients.enter(CLIENT, 2).is_some());
-        drop(second);
-        assert!(clients.state().running.is_empty());
+    fn the_addresses_of_a_network_are_one_client() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        let limit = limit(1.0);
+        let request = |address: &str| rates.request(address.parse().unwrap(), &limit, now);
+        let passed = Admission::After(Duration::ZERO);
+        assert_eq!(request("2001:db8::1"), passed);
+        assert_eq!(request("2001:db8::2"), Admission::Refused);
+        assert_eq!(request("2001:db8:0:1::1"), passed);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_that_all_owe_is_bounded() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        let limit = RateLimit { burst: 1000, ..limit(0.01) };
+        // With a search through all for each it would take an hour.
+        for number in 0..400_000_u32 {
+            rates.request(Ipv4Addr::from(number).into(), &limit, now);
+            rates.request(Ipv4Addr::from(number).into(), &limit, now);
+        }
+        assert!(rates.clients().len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn who_is_refused_is_remembered() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        let limit = limit(0.01);
+        rates.request(CLIENT, &limit, now);
+        for number in 0..200_000_u32 {
+            rates.request(Ipv4Addr::from(number).into(), &limit, now);
+            if number % 10_000 == 0 {
+                assert_eq!(rates.request(CLIENT, &limit, now), Admission::Refused);
+            }
+        }
+    }
+
+    proptest! {
+        /// However requests are spread, no more pass than the rate and the burst allow.
+        #[test]
+        fn the_rate_holds(
+            per_second in 1_u32..50,
+            burst in 0_u32..10,
+            pauses in proptest::collection::vec(0_u64..300, 1..200),
+        ) {
+            let rates = Rates::default();
+            let limit = RateLimit { burst, ..limit(f64::from(per_second)) };
+            let start = Instant::now();
+            let (mut now, mut passed) = (start, 0);
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                passed += u32::from(rates.request(CLIENT, &limit, now) != Admission::Refused);
+                let allowed = f64::from(1 + burst) + limit.rate * (now - start).as_secs_f64();
+                prop_assert!(f64::from(passed) <= allowed + 1e-6, "{} of {}", passed, allowed);
+            }
+        }
     }
 }

@@ -119,8 +119,8 @@ pub(super) fn put_page(header: &mut ResponseHeader, page: &Page) -> Result<()> {
 
 fn decorate(header: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     let Some(settings) = ctx.settings() else { return Ok(()) };
-    name_charset(header, settings.charset.as_deref())?;
-    ctx.with_variables(|variables| add_headers(header, &settings.add_header, variables)).unwrap_or(Ok(()))
+    ctx.with_variables(|variables| add_headers(header, &settings.add_header, variables)).unwrap_or(Ok(()))?;
+    name_charset(header, settings.charset.as_deref())
 }
 
 async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {

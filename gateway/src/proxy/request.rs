@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH};
 use pingora_core::modules::http::compression::ResponseCompression;
+use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 
 use super::{Ctx, Proxy, answer, encoding};
 use crate::config::{Action, Location};
-use crate::entry::Upload;
+use crate::entry::{self, Upload};
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode};
@@ -27,9 +28,14 @@ impl Proxy {
     /// Finds the server and the location, and sets what holds for the connection, which has brought so many `requests`.
     pub(super) fn route(&self, session: &mut Session, ctx: &mut Ctx, requests: u32) -> Result<()> {
         let running = self.shared.load();
-        let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        let peer = session.client_addr().and_then(|address| address.as_inet().copied()).unwrap_or(nobody);
-        ctx.local = session.server_addr().and_then(|address| address.as_inet().copied()).unwrap_or(nobody);
+        let inet = |address: Option<&PingoraAddr>| {
+            let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+            address.and_then(|address| address.as_inet().copied()).unwrap_or(nobody)
+        };
+        let peer = canonical(inet(session.client_addr()));
+        // The socket is found by its own word for it.
+        let socket = inet(session.server_addr());
+        ctx.local = canonical(socket);
         ctx.tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         if let Some(path) = origin_form(session.req_header().raw_path()).map(<[u8]>::to_vec) {
             session.req_header_mut().set_raw_path(&path)?;
@@ -38,11 +44,12 @@ impl Proxy {
         let host = request.uri.authority().map(|authority| authority.as_str().to_owned());
         let named = || request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
         let host = host.or_else(|| named().map(str::to_owned)).unwrap_or_default().to_ascii_lowercase();
-        let Some(index) = running.server_index(ctx.local, without_port(&host).trim_end_matches('.')) else {
+        let Some(index) = running.server_index(socket, without_port(&host).trim_end_matches('.')) else {
             return refuse(404, "no server listens here");
         };
         let server = &running.servers[index];
         ctx.server = index;
+        let peer = entry::client(session.digest(), peer, &server.trusted_proxies);
         ctx.client = Some(Client::of(peer, &request, &server.trusted_proxies));
         ctx.request_id = request_id(&request, ctx.client.as_ref().is_some_and(|client| client.trusted));
         // A client of HTTP/1.0 has to ask for it.
@@ -102,15 +109,16 @@ impl Proxy {
             return Ok(true);
         }
         let address = ctx.address();
-        if let Some(limit) = location.settings.limit_conn {
-            ctx._slot = location.clients.enter(address, limit);
+        let Some(running) = ctx.running.clone() else { return refuse(404, "no server listens here") };
+        if let Some(limit) = &location.settings.limit_conn {
+            ctx._slot = running.zones.enter(address, limit);
             if ctx._slot.is_none() {
                 self.metrics.refused("limit_conn");
                 return refuse(503, "limit_conn");
             }
         }
         if let Some(limit) = &location.settings.limit_req {
-            match location.clients.request(address, limit, Instant::now()) {
+            match running.zones.request(address, limit, Instant::now()) {
                 Admission::After(wait) if wait.is_zero() => {}
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {
@@ -135,6 +143,11 @@ impl Proxy {
             }
         }
     }
+}
+
+/// A socket of IPv6 that takes IPv4 too has `::ffff:192.0.2.1` for what is 192.0.2.1 everywhere else.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// nginx's `underscores_in_headers off`: `X_Real_IP` is `X-Real-IP` to whoever makes variables of names.

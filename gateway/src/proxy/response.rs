@@ -84,12 +84,13 @@ impl Ctx {
         hide_headers(response, &settings.proxy_hide_header);
         hide_internal(response);
         rewrite_cookie_paths(response, &settings.proxy_cookie_path)?;
-        name_charset(response, settings.charset.as_deref())?;
         self.with_variables(|variables| {
             rewrite_redirect(response, &settings.proxy_redirect, passed.as_ref(), variables)?;
             add_headers(response, &settings.add_header, variables)
         })
         .unwrap_or(Ok(()))?;
+        // Of the type that add_header says, too.
+        name_charset(response, settings.charset.as_deref())?;
         if !compresses(&settings.compression, response) {
             encoding::switch_off(session);
         }

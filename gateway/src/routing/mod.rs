@@ -96,7 +96,6 @@ mod tests {
                     path: PathMatch::parse(path).unwrap(),
                     action: Action::Return { status: 200, text: None },
                     settings: Settings::defaults(),
-                    clients: Arc::default(),
                 })
             })
             .collect()

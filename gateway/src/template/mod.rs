@@ -1,5 +1,6 @@
 //! Values with nginx's variables in them: headers, redirects, lines of the access log.
 
+mod user;
 mod variables;
 
 use variables::Variable;

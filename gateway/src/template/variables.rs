@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::header::{COOKIE, HOST};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::user::user;
+
 /// Which variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Variable {
@@ -85,7 +87,7 @@ const PLAIN: &[(&str, Get)] = &[
     ("server_name", |v| v.server_name.into()),
     ("remote_addr", |v| v.remote_addr.to_string().into()),
     ("remote_port", |v| v.remote_port.to_string().into()),
-    ("remote_user", |_| "".into()),
+    ("remote_user", |v| v.remote_user().into()),
     ("proxy_add_x_forwarded_for", |v| v.forwarded_for.into()),
     ("scheme", |v| v.scheme.into()),
     ("https", |v| if v.scheme == "https" { "on" } else { "" }.into()),
@@ -188,6 +190,11 @@ impl<'a> Variables<'a> {
     pub fn host(&self) -> String {
         let host = without_port(&self.http_host()).trim_end_matches('.').to_ascii_lowercase();
         if host.is_empty() { self.server_name.to_owned() } else { host }
+    }
+
+    /// Whom `Authorization: Basic` names; empty: nobody.
+    pub fn remote_user(&self) -> String {
+        user(&self.request.headers)
     }
 
     fn args(&self) -> Cow<'a, str> {

@@ -1,9 +1,9 @@
 //! Servers whose addresses change: names that are looked up again when their answer has lived out its time (A, AAAA, SRV), and files.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -11,6 +11,7 @@ use hickory_resolver::TokioResolver;
 use tokio::time::sleep;
 
 use super::{Upstream, file};
+use crate::balancer::Options;
 use crate::config::{Resolver as ResolverConfig, Source, defaults};
 
 /// An answer that says it holds for less is asked for again after this.
@@ -152,22 +153,36 @@ fn shown(source: &Source) -> String {
     }
 }
 
-/// Takes a changed file over; one that is wrong changes nothing and is said to be.
+/// Takes a changed file over; one that is wrong changes nothing, is said to be, and is tried again: a name in it may be found later.
 async fn watch_file(upstream: &Upstream, path: &Path) {
-    let changed =
-        |path: &Path| std::fs::metadata(path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
-    let mut last: Option<(SystemTime, u64)> = None;
+    let mut looks = file::Looks::default();
+    // Once, unless something else is wrong then.
+    let mut said = String::new();
     loop {
-        let now = changed(path);
-        if now.is_some() && now != last {
-            match file::read(path) {
-                Ok(servers) => upstream.listed(servers),
+        let mut pause = FILE_STEP;
+        if looks.is_due(file::stamp(path)) {
+            match read(path.to_owned()).await {
+                Ok(servers) => {
+                    if looks.taken(file::stamp(path)) {
+                        upstream.listed(servers);
+                        said.clear();
+                    }
+                }
                 Err(error) => {
-                    log::error!("upstream {}: the servers stay as they were: {error}", upstream.name)
+                    pause = AGAIN;
+                    if error != said {
+                        log::error!("upstream {}: the servers stay as they were: {error}", upstream.name);
+                    }
+                    said = error;
                 }
             }
         }
-        last = now;
-        sleep(FILE_STEP).await;
+        sleep(pause).await;
     }
+}
+
+/// In a thread of its own: names in it are looked up.
+async fn read(path: PathBuf) -> Result<Vec<(SocketAddr, Options)>, String> {
+    let read = tokio::task::spawn_blocking(move || file::read(path).map_err(|error| error.to_string()));
+    read.await.map_err(|error| error.to_string())?
 }

@@ -110,8 +110,14 @@ impl Upstream {
             });
             let found = found.collect();
             members.found = found;
-            members.listed =
-                config.file.as_deref().and_then(|file| file::read(file).ok()).unwrap_or_default();
+            let is_known = old.file == config.file && !members.listed.is_empty();
+            match config.file.as_deref().filter(|_| !is_known).map(file::read) {
+                Some(Ok(servers)) => members.listed = servers,
+                // Who watches it will find it when it is good.
+                Some(Err(error)) => log::error!("upstream {}: {error}", config.name),
+                None if is_known => {}
+                None => members.listed.clear(),
+            }
         }
         self.balancer().set_method(config.method);
         self.budget().set(config.retry_budget);
@@ -167,6 +173,7 @@ impl Upstream {
             }
             servers
         };
+        self.metrics.members(&self.name, servers.iter().map(|(address, _)| *address));
         self.balancer().update(servers, self.now());
         self.freed.notify_waiters();
     }
