@@ -160,6 +160,12 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         load(path, check::check)
     }
+
+    /// The same of a file that is read already.
+    #[cfg(test)]
+    pub(crate) fn of_raw(file: raw::File) -> Result<Self, satchel_common::config::Invalid> {
+        check::check(file)
+    }
 }
 
 #[cfg(test)]

@@ -1,41 +1,158 @@
 //! Who may come in. The gateway restricts nobody, so what nginx protects must not become open by an import.
 
 use super::parser::Directive;
+use super::variables::names;
 
-/// The directive that protects what is in the innermost of these blocks.
+/// What restricts, besides directives that begin with `auth_` and code that runs before the answer.
+const RESTRICTS: [&str; 6] =
+    ["limit_except", "ssl_verify_client", "modsecurity", "app_protect_enable", "js_access", "oidc"];
+
+/// They only say how `auth_…` is done.
+const OPTIONS: [&str; 9] = [
+    "auth_basic_user_file",
+    "auth_delay",
+    "auth_http",
+    "auth_jwt_claim_set",
+    "auth_jwt_header_set",
+    "auth_jwt_key",
+    "auth_jwt_leeway",
+    "auth_jwt_type",
+    "auth_request_set",
+];
+
+/// They are for nothing but an `if` that refuses, or for what follows such an `if`.
+const SIGNS: [&str; 3] = ["secure_link", "secure_link_secret", "valid_referers"];
+
+/// Variables that tell who a client is begin with these.
+const CLIENT: [&str; 11] = [
+    "binary_remote_addr",
+    "cookie_",
+    "geoip",
+    "http_authorization",
+    "http_cookie",
+    "invalid_referer",
+    "jwt_",
+    "realip_",
+    "remote_",
+    "secure_link",
+    "ssl_client",
+];
+
+/// The directive that restricts what is in the innermost of these blocks, before a server is asked.
 pub(super) fn guard<'a>(chain: &[&'a [Directive]]) -> Option<&'a Directive> {
-    const PROTECTS: [&str; 8] = [
-        "limit_except",
-        "auth_basic",
-        "auth_request",
-        "auth_jwt",
-        "auth_pam",
-        "auth_ldap",
-        "auth_digest",
-        "ssl_verify_client",
-    ];
-    let blocks = || chain.iter().rev();
-    let login = PROTECTS.iter().find_map(|name| {
-        let nearest = blocks().find_map(|block| block.iter().find(|one| one.name() == *name))?;
-        (nearest.arg(0) != "off").then_some(nearest)
+    let blocks = || chain.iter().rev().copied();
+    let is_nearest = |one: &&Directive, depth: usize| {
+        blocks().take(depth).all(|block| block.iter().all(|inner| inner.name() != one.name()))
+    };
+    let restricts = blocks().enumerate().find_map(|(depth, block)| {
+        block.iter().find(|one| restricts(one.name()) && one.arg(0) != "off" && is_nearest(one, depth))
     });
+    let sign = || blocks().next()?.iter().find(|one| SIGNS.contains(&one.name()));
     // As soon as a block has one of them, those of the outer blocks do not hold.
-    let addresses = blocks().find(|block| block.iter().any(is_address));
-    login.or_else(|| addresses.and_then(|block| block.iter().find(|one| is_deny_all(one))))
+    let addresses = || {
+        let block = blocks().find(|block| block.iter().any(is_address))?;
+        let all = block.iter().filter(|one| is_address(one));
+        all.take_while(|one| one.words.len() < 2 || (one.name(), one.arg(0)) != ("allow", "all"))
+            .find(|one| one.name() == "deny")
+    };
+    restricts.or_else(sign).or_else(addresses)
+}
+
+/// The same for what comes before `return`, too.
+pub(super) fn guard_of_answer<'a>(chain: &[&'a [Directive]]) -> Option<&'a Directive> {
+    let nearest =
+        |name: &str| chain.iter().rev().find_map(|block| block.iter().find(|one| one.name() == name));
+    let certificate = || nearest("ssl_verify_client").filter(|one| one.arg(0) == "on");
+    nearest("limit_except").or_else(certificate)
 }
 
 /// A block that lets nobody in.
 pub(super) fn denies_all(block: &[Directive]) -> Option<&Directive> {
-    match block.iter().any(|one| one.name() == "allow") {
+    let may_open =
+        |one: &Directive| one.name() == "allow" || (one.name() == "satisfy" && one.arg(0) == "any");
+    match block.iter().any(may_open) {
         true => None,
-        false => block.iter().find(|one| is_deny_all(one)),
+        false => block.iter().find(|one| one.name() == "deny" && one.arg(0) == "all"),
     }
+}
+
+/// Whether an `if` refuses requests, or answers those of some clients only.
+pub(super) fn refuses(condition: &Directive) -> bool {
+    let variables = condition.words.iter().skip(1).flat_map(|word| names(&word.text));
+    let asks_who = variables.into_iter().any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
+    condition.inner().iter().any(|one| match one.name() {
+        "return" => match one.arg(0).parse::<u16>() {
+            Ok(status) => status >= 400 || asks_who,
+            Err(_) => asks_who || !one.arg(0).contains("://"),
+        },
+        "rewrite" => {
+            asks_who && (matches!(one.arg(2), "permanent" | "redirect") || one.arg(1).contains("://"))
+        }
+        "deny" => true,
+        name => restricts(name) && one.arg(0) != "off",
+    })
+}
+
+fn restricts(name: &str) -> bool {
+    let logs_in = name.starts_with("auth_") && !OPTIONS.iter().any(|option| name.starts_with(option));
+    logs_in
+        || RESTRICTS.contains(&name)
+        || ["access_by_lua", "rewrite_by_lua"].iter().any(|code| name.contains(code))
 }
 
 fn is_address(directive: &Directive) -> bool {
     matches!(directive.name(), "allow" | "deny")
 }
 
-fn is_deny_all(directive: &Directive) -> bool {
-    directive.name() == "deny" && directive.arg(0) == "all"
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::tests::directives;
+
+    #[test]
+    fn what_restricts_is_found_from_the_inside() {
+        for (outer, inner, found) in [
+            ("", "", None),
+            ("auth_basic x;", "", Some("auth_basic")),
+            ("auth_basic x;", "auth_basic off;", None),
+            ("auth_basic off;", "auth_basic x;", Some("auth_basic")),
+            ("auth_basic_user_file /f; auth_request_set $a b;", "", None),
+            ("auth_gss on;", "", Some("auth_gss")),
+            ("", "access_by_lua_block { }", Some("access_by_lua_block")),
+            ("modsecurity on;", "modsecurity off;", None),
+            ("ssl_verify_client optional;", "", Some("ssl_verify_client")),
+            ("", "secure_link $arg_a;", Some("secure_link")),
+            ("valid_referers none;", "", None),
+            ("deny all;", "", Some("deny")),
+            ("deny all;", "allow all;", None),
+            ("", "allow 10.0.0.0/8; deny all;", Some("deny")),
+            ("", "deny 192.0.2.1; allow all;", Some("deny")),
+            ("", "allow all; deny 192.0.2.1;", None),
+            ("", "satisfy any; deny all; auth_jwt x;", Some("auth_jwt")),
+        ] {
+            let (outer, inner) = (directives(outer), directives(inner));
+            assert_eq!(guard(&[&outer, &inner]).map(Directive::name), found, "{inner:?}");
+        }
+    }
+
+    #[test]
+    fn an_if_that_refuses_is_known() {
+        for (text, yes) in [
+            ("if ($request_method = POST) { return 405; }", true),
+            ("if ($x) { return 444; }", true),
+            ("if ($x) { return 403 no; }", true),
+            ("if (-f /off) { return 503; }", true),
+            ("if ($x) { return $status; }", true),
+            ("if ($x) { access_by_lua_block { } }", true),
+            ("if ($cookie_a = \"\") { return 302 /login; }", true),
+            ("if ($cookie_a = \"\") { rewrite ^ /login redirect; }", true),
+            ("if ($request_method = OPTIONS) { return 204; }", false),
+            ("if ($host = a) { return 301 https://b; }", false),
+            ("if ($host = a) { return https://b; }", false),
+            ("if ($host = a) { rewrite ^ /b permanent; }", false),
+            ("if ($cookie_a) { set $x 1; rewrite ^ /b last; }", false),
+        ] {
+            assert_eq!(refuses(&directives(text)[0]), yes, "{text}");
+        }
+    }
 }

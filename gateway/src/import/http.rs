@@ -25,7 +25,13 @@ pub(super) fn translate(
     context: &mut Context,
     place: impl Fn(&Directive) -> String,
 ) -> Translated {
-    let mut scope = Scope { level: Level::Http, chain: vec![directives], block: Block::default(), context };
+    let mut scope = Scope {
+        level: Level::Http,
+        chain: vec![directives],
+        block: Block::default(),
+        refusing: None,
+        context,
+    };
     let mut upstreams = Vec::new();
     for one in directives {
         match one.name() {
@@ -77,6 +83,10 @@ fn join(mut servers: Vec<Server>, context: &mut Context) -> Vec<Block> {
             && !server.listens.iter().filter_map(of).any(|(_, default)| *default == index)
         {
             context.notes.push(note);
+            continue;
+        }
+        if server.is_behind && server.listens.iter().filter_map(of).all(|(_, default)| *default + 1 == index)
+        {
             continue;
         }
         let text = |listen: &Listen| {

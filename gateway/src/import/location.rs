@@ -1,9 +1,11 @@
 //! `location`: its path, and what it does.
 
 use super::block::{Block, Value};
+use super::nested::Flat;
 use super::parser::Directive;
-use super::scope::{Level, Outcome, Scope, changed, not, nothing};
-use super::{access, error_page, redirect, regex, upstream};
+use super::path::Path;
+use super::scope::{Context, Level, Outcome, Scope, changed, not, nothing};
+use super::{access, closed, error_page, redirect, upstream};
 
 /// What a location does, and the directives that say so.
 struct Action<'a> {
@@ -13,29 +15,38 @@ struct Action<'a> {
     comment: Option<String>,
 }
 
-/// Translates one; `None` if it is left out.
-pub(super) fn translate(server: &mut Scope<'_>, directive: &Directive) -> Option<Block> {
-    let [http, of_server, ..] = server.chain[..] else { return None };
-    if error_page::serves(directive, of_server, http) {
-        server.context.report_whole(directive, &nothing("is there for an error page, which is a file here"));
-        return None;
+/// Translates one.
+pub(super) fn translate(server: &mut Scope<'_>, of: &Flat<'_>) -> Block {
+    if let Some(why) = &of.closed {
+        return closed::location(server.context, of, why);
     }
-    let inner = directive.inner();
-    let mut scope = server.inner(Level::Location, inner);
-    let chosen = path(directive).and_then(|path| Ok((action(&scope, &path, inner)?, path)));
-    let (action, path) = match chosen {
-        Ok(chosen) => chosen,
-        Err(why) => {
-            scope.context.report_whole(directive, &not(format!("is left out: {why}")));
-            return None;
-        }
+    let chain = server.chain.clone();
+    let [http, of_server, ..] = chain[..] else {
+        return closed::location(server.context, of, "it is in no server");
     };
+    let directive = of.directive;
+    let inner = directive.inner();
+    if error_page::serves(directive, of_server, http) && is_for_pages(directive) {
+        return for_pages(server.context, of);
+    }
+    let around = of.around.iter().map(|outer| outer.inner()).chain([inner]);
+    let mut scope = server.inner(Level::Location, around);
+    let action = match action(&scope, &of.path, inner) {
+        Ok(action) => action,
+        Err(why) => return closed::location(scope.context, of, &why),
+    };
+    if let Some(why) = of.takes_more.as_ref().filter(|_| !action.refuses()) {
+        return closed::location(scope.context, of, why);
+    }
+    if let Some(why) = &of.takes_more {
+        scope.context.report(directive, changed(format!("{why}; what they get is refused, too")));
+    }
     scope.block.comment.extend(action.comment);
-    scope.block.set("path", Value::Text(path));
+    scope.block.set("path", Value::Text(of.path.clone()));
     scope.block.set(action.key, Value::Text(action.value));
     for one in inner {
         if let Some((_, outcome)) = action.by.iter().find(|(by, _)| std::ptr::eq(*by, one)) {
-            scope.context.report(one, outcome.clone());
+            scope.context.report_whole(one, outcome);
             continue;
         }
         match one.name() {
@@ -43,72 +54,106 @@ pub(super) fn translate(server: &mut Scope<'_>, directive: &Directive) -> Option
                 let why = "is never reached: another directive of this location answers before";
                 scope.context.report(one, nothing(why));
             }
-            "location" => {
-                let why = "a location in a location is not possible; write it beside the other one";
-                scope.context.report_whole(one, &not(why));
-            }
+            // It is one of the server's.
+            "location" => {}
             _ => scope.apply(one),
         }
     }
-    Some(scope.block)
+    scope.inherit();
+    scope.block
 }
 
-/// The path with its modifier, as the gateway reads it.
-fn path(directive: &Directive) -> Result<String, String> {
-    let (modifier, path) = match directive.args()[..] {
-        [modifier, path] => (modifier, path),
-        // nginx does not need a blank between them.
-        [text] => ["^~", "~*", "=", "~"]
-            .iter()
-            .find_map(|modifier| Some((*modifier, text.strip_prefix(modifier)?)))
-            .unwrap_or(("", text)),
-        _ => return Err("a path is expected".into()),
+/// A location that is there for error pages and nothing else, as far as that can be seen.
+fn is_for_pages(location: &Directive) -> bool {
+    is_internal(location.inner()) || matches!(Path::of(location), Ok(Path::Exact(_)))
+}
+
+fn is_internal(location: &[Directive]) -> bool {
+    location.iter().any(|one| one.name() == "internal")
+}
+
+/// The page is a file; who asks for its address does not get it.
+fn for_pages(context: &mut Context, of: &Flat<'_>) -> Block {
+    let (answer, outcome) = match is_internal(of.directive.inner()) {
+        true => ("404", nothing("is there for an error page, which is a file here")),
+        false => (
+            closed::ANSWER,
+            changed("is there for an error page, which is a file here; its address itself is closed (403)"),
+        ),
     };
-    match modifier {
-        "~" | "~*" => regex::check(path).map(|()| format!("{modifier} {path}")),
-        _ if path.starts_with('@') => {
-            Err("a named location can only be reached by what the gateway does not have".into())
+    context.report_location(of.directive, &outcome);
+    let mut block = Block::default();
+    block.set("path", Value::Text(of.path.clone()));
+    block.set("return", Value::Text(answer.into()));
+    block
+}
+
+impl<'a> Action<'a> {
+    /// An answer by itself.
+    fn answer(by: &'a Directive, (value, outcome): redirect::Answer) -> Self {
+        Action { key: "return", value, by: vec![(by, outcome)], comment: None }
+    }
+
+    /// Whether nobody gets anything by it.
+    fn refuses(&self) -> bool {
+        self.key == "return" && self.value.starts_with(['4', '5'])
+    }
+
+    /// The same, closed because of `guard`.
+    fn behind(self, guard: &'a Directive) -> Self {
+        let what = format!("'{}' in line {} restricts it", guard.name(), guard.line);
+        let open = format!("{} = \"{}\"", self.key, self.value);
+        let why = format!("is closed (403): {what}, which the gateway cannot; write {open} to open it");
+        let mut by: Vec<_> = self.by.iter().map(|(by, _)| (*by, not(why.clone()))).collect();
+        if guard.name() == "if" {
+            by.push((guard, not("the gateway has no conditions; what this one refuses is closed (403) with all else of its block")));
         }
-        _ if !path.starts_with('/') => Err(format!("'{path}' does not begin with /")),
-        "" => Ok(path.to_owned()),
-        "=" | "^~" => Ok(format!("{modifier} {path}")),
-        _ => Err(format!("'{modifier}' is not known")),
+        Action {
+            key: "return",
+            value: closed::ANSWER.into(),
+            by,
+            comment: Some(format!("Closed: {what} in nginx. To open it: {open}")),
+        }
     }
 }
 
-fn action<'a>(scope: &Scope<'_>, path: &str, inner: &'a [Directive]) -> Result<Action<'a>, String> {
-    let find = |name: &str| inner.iter().find(|one| one.name() == name);
-    let redirect = inner
-        .iter()
-        .filter(|one| one.name() == "rewrite")
-        .find_map(|one| Some((one, redirect::of_rewrite(one)?)));
-    let answer =
-        |by, (value, outcome)| Ok(Action { key: "return", value, by: vec![(by, outcome)], comment: None });
-    if let Some(by) = find("return") {
-        return answer(by, redirect::of_return(by)?);
+fn action<'a>(scope: &Scope<'a>, path: &str, inner: &'a [Directive]) -> Result<Action<'a>, String> {
+    if let Some(by) = inner.iter().find(|one| one.name() == "internal") {
+        let text = "clients get 404, as in nginx; that error_page, auth_request or X-Accel-Redirect leads here is not carried over";
+        return Ok(Action::answer(by, ("404".into(), not(text))));
     }
-    if let Some((by, found)) = redirect {
-        return answer(by, found);
+    // As nginx does it: first what answers or refuses by itself, in the order of the file, then who may come in.
+    let mut refusing = scope.refusing;
+    let mut answer = None;
+    for one in inner {
+        let found = match one.name() {
+            "return" => Some(redirect::of_return(one)?),
+            "rewrite" => redirect::of_rewrite(one),
+            _ => None,
+        };
+        if let Some(found) = found {
+            answer = Some(Action::answer(one, found));
+            break;
+        }
+        if one.name() == "if" && access::refuses(one) {
+            refusing = refusing.or(Some(one));
+        }
     }
-    if let Some(by) = access::denies_all(inner) {
-        return answer(by, ("403".into(), Outcome::Carried));
-    }
-    let by = find("proxy_pass").ok_or("it has no proxy_pass or return, and the gateway serves no files")?;
-    let (target, outcome) = target(scope, by, path)?;
-    if let Some(guard) = access::guard(&scope.chain) {
-        let what = format!("'{}' in line {} protects it", guard.name(), guard.line);
-        return Ok(Action {
-            key: "return",
-            value: "403".into(),
-            by: vec![(
-                by,
-                not(format!(
-                    "is closed (403): {what}, which the gateway cannot; write proxy_pass = \"{target}\" to open it"
-                )),
-            )],
-            comment: Some(format!("Closed: {what} in nginx. To open it: proxy_pass = \"{target}\"")),
+    let first = refusing.or_else(|| access::guard_of_answer(&scope.chain));
+    if let Some(answer) = answer {
+        return Ok(match first {
+            Some(guard) => answer.behind(guard),
+            None => answer,
         });
     }
+    if let Some(by) = access::denies_all(inner) {
+        return Ok(Action::answer(by, (closed::ANSWER.into(), Outcome::Carried)));
+    }
+    let by = inner
+        .iter()
+        .find(|one| one.name() == "proxy_pass")
+        .ok_or("it has no proxy_pass or return, and the gateway serves no files")?;
+    let (target, outcome) = target(scope, by, path)?;
     let mut action = Action { key: "proxy_pass", value: target, by: vec![(by, outcome)], comment: None };
     let rewrites: Vec<_> = inner.iter().filter(|one| one.name() == "rewrite").collect();
     let prefix = path.strip_prefix("^~ ").unwrap_or(path);
@@ -120,7 +165,10 @@ fn action<'a>(scope: &Scope<'_>, path: &str, inner: &'a [Directive]) -> Result<A
             .by
             .push((rewrite, changed("is the path of proxy_pass; Location headers get the old path back")));
     }
-    Ok(action)
+    Ok(match first.or_else(|| access::guard(&scope.chain)) {
+        Some(guard) => action.behind(guard),
+        None => action,
+    })
 }
 
 fn has_uri(target: &str) -> bool {
@@ -164,29 +212,23 @@ fn target(scope: &Scope<'_>, directive: &Directive, path: &str) -> Result<(Strin
 
 /// The location that nginx chooses for a path.
 pub(super) fn of_path<'a>(uri: &str, server: &'a [Directive]) -> Result<Option<&'a Directive>, String> {
-    let mut best: Option<(&Directive, String)> = None;
+    let mut best: Option<(&Directive, Path<'_>)> = None;
     let mut has_regex = false;
     for location in server.iter().filter(|one| one.name() == "location") {
-        let Ok(path) = path(location) else {
-            has_regex |= location.arg(0).starts_with('~');
-            continue;
-        };
-        if path.strip_prefix("= ") == Some(uri) {
+        let Ok(path) = Path::of(location) else { continue };
+        if path == Path::Exact(uri) {
             return Ok(Some(location));
         }
-        has_regex |= path.starts_with('~');
-        let prefix = |path: &str| path.strip_prefix("^~ ").unwrap_or(path).len();
-        let fits =
-            !path.starts_with(['~', '=']) && uri.starts_with(path.strip_prefix("^~ ").unwrap_or(&path));
-        if fits && best.as_ref().is_none_or(|(_, known)| prefix(known) < prefix(&path)) {
+        has_regex |= matches!(path, Path::Regex(..));
+        let length = |path: Path<'_>| path.prefix().map(str::len);
+        let fits = path.prefix().is_some_and(|prefix| uri.starts_with(prefix));
+        if fits && best.is_none_or(|(_, known)| length(known) < length(path)) {
             best = Some((location, path));
         }
     }
     match best {
-        Some((_, path)) if has_regex && !path.starts_with("^~") => {
-            Err(format!("a regular expression may take {uri}"))
-        }
-        None if has_regex => Err(format!("a regular expression may take {uri}")),
+        Some((location, Path::Final(_))) => Ok(Some(location)),
+        _ if has_regex => Err(format!("a regular expression may take {uri}")),
         best => Ok(best.map(|(location, _)| location)),
     }
 }
@@ -227,21 +269,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_says_why_line_by_line() {
-        for (nginx, why) in [
-            ("location /s { root /srv; expires 1d; gzip on; }", "serves no files"),
-            ("location @x { proxy_pass http://t; }", "named location"),
-            ("location / { proxy_pass https://t; }", "not https"),
-            ("location / { proxy_pass http://$host; }", "variable, $host"),
-            ("location ~ ^/(?!a) { proxy_pass http://t; }", "look-around"),
-            ("location ~ a { proxy_pass http://t/x; }", "cannot have a path"),
+    fn what_is_closed_says_why_line_by_line() {
+        for (nginx, path, why) in [
+            ("location /s { root /srv; expires 1d; gzip on; }", "/s", "serves no files"),
+            ("location / { proxy_pass https://t; }", "/", "not https"),
+            ("location = /x { proxy_pass http://$host; }", "= /x", "variable, $host"),
+            ("location ^~ /x { return 200 $nothing; }", "^~ /x", "no variable $nothing"),
+            ("location ~ ^/(?!a) { proxy_pass http://t; }", "~ ^/", "AND SO IS EVERY OTHER PATH"),
+            ("location ~* (?<!x)a { deny all; }", "~ ^/", "look-around"),
+            ("location ~ ^/priv(?!ate) { deny all; }", "~ ^/priv", "as \"~ ^/priv\""),
+            ("location ~ a { proxy_pass http://t/x; }", "~ a", "cannot have a path"),
+            ("location ~ ^/(a|b) { location /a { return 204; } }", "~ ^/(a|b)", "in line 1 cannot be said"),
         ] {
             let (toml, notes) = location(nginx);
-            assert!(toml.is_empty() && notes.contains(why), "{nginx}\n{toml}\n{notes}");
-            let inner = nginx.matches(';').count();
-            // The location, what is in it, and the server that has nothing left.
-            assert_eq!(notes.lines().count(), inner + 2, "{notes}");
+            assert!(
+                toml.contains(&format!("path = \"{path}\"\nreturn = \"403\"")),
+                "{nginx}\n{toml}\n{notes}"
+            );
+            assert!(notes.contains(why), "{nginx}\n{toml}\n{notes}");
+            let inner = nginx.matches(';').count() + nginx.matches("location").count();
+            assert_eq!(notes.lines().count(), inner, "{notes}");
         }
+        // Nothing leads to it.
+        let (toml, notes) = location("location @x { proxy_pass http://t; }");
+        assert!(toml.is_empty() && notes.contains("named location"), "{toml}");
+    }
+
+    #[test]
+    fn what_clients_cannot_reach_is_not_there_for_them() {
+        let (toml, notes) = location("location /x { internal; proxy_pass http://t; return 200 a; }");
+        assert!(
+            toml.starts_with("path = \"/x\"\nreturn = \"404\"") && notes.contains("X-Accel-Redirect"),
+            "{toml}"
+        );
+        let page = "error_page 404 /e.html; root /srv; location = /e.html { OPTION } location / { proxy_pass http://t; }";
+        let (toml, _) = location(&page.replace("OPTION", "internal;"));
+        assert!(toml.starts_with("path = \"= /e.html\"\nreturn = \"404\""), "{toml}");
+        let (toml, notes) = location(&page.replace("OPTION", ""));
+        assert!(
+            toml.starts_with("path = \"= /e.html\"\nreturn = \"403\"") && notes.contains("itself is closed"),
+            "{toml}"
+        );
     }
 
     #[test]
@@ -250,16 +318,44 @@ mod tests {
             "auth_basic x;",
             "limit_except GET { deny all; }",
             "allow 10.0.0.0/8; deny all;",
+            "deny 192.0.2.1; allow all;",
             "auth_request /auth;",
+            "satisfy any; allow 10.0.0.0/8; deny all; auth_basic x;",
+            "if ($request_method = POST) { return 405; }",
+            "valid_referers none; if ($invalid_referer) { return 403; }",
+            "secure_link $arg_a; if ($secure_link = \"\") { return 403; }",
+            "access_by_lua_block { ngx.exit(403) }",
         ] {
             let (toml, notes) =
                 location(&format!("location /manager {{ {protection} proxy_pass http://t; }}"));
             assert!(toml.contains("return = \"403\"") && !toml.contains("\nproxy_pass"), "{toml}");
             assert!(notes.contains("is closed (403)"), "{notes}");
         }
+        // These come before an answer, the others behind it.
+        for (protection, closed) in [
+            ("limit_except GET { deny all; }", true),
+            ("if ($x) { return 403; }", true),
+            ("auth_basic x;", false),
+            ("deny all;", false),
+            ("if ($x) { set $y 1; }", false),
+        ] {
+            let (toml, _) = location(&format!("location /a {{ {protection} return 200 a; }}"));
+            let answer = if closed { "\"403\"" } else { "\"200 a\"" };
+            assert!(toml.contains(&format!("return = {answer}")), "{protection}: {toml}");
+        }
         let (toml, _) = location("auth_basic x; location / { auth_basic off; proxy_pass http://t; }");
         assert!(toml.contains("\nproxy_pass"), "{toml}");
-        let (toml, notes) = location("location / { deny 192.0.2.1; allow all; proxy_pass http://t; }");
-        assert!(toml.contains("\nproxy_pass") && notes.contains("deny 192.0.2.1"), "{toml}");
+        for (outer, closed) in [
+            ("deny all;", true),
+            ("if ($request_method = POST) { return 405; }", true),
+            ("if ($http_user_agent ~ bot) { return 444; }", true),
+            ("ssl_verify_client on;", true),
+            ("return 403 $nothing;", true),
+            ("if ($host = a) { return 301 https://b; }", false),
+        ] {
+            let (toml, notes) = location(&format!("{outer} location / {{ proxy_pass http://t; }}"));
+            assert_eq!(!toml.contains("\nproxy_pass"), closed, "{outer}\n{toml}");
+            assert_eq!(notes.contains("closed (403)"), closed, "{outer}\n{notes}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod answers;
 mod block;
+mod closed;
 mod definitions;
 mod error;
 mod error_page;
@@ -15,8 +16,10 @@ mod lexer;
 mod listen;
 mod location;
 mod lua;
+mod nested;
 mod note;
 mod parser;
+mod path;
 mod redirect;
 mod regex;
 mod rules;

@@ -6,6 +6,7 @@ use super::block::{Block, Value};
 use super::definitions::Definitions;
 use super::note::{Kind, Note};
 use super::parser::Directive;
+use super::path::Path;
 use super::rules;
 
 /// What became of one directive. Every directive has one of these, so none is dropped silently.
@@ -48,6 +49,8 @@ pub(super) struct Scope<'a> {
     /// The directives of `http`, of the server, of the location.
     pub(super) chain: Vec<&'a [Directive]>,
     pub(super) block: Block,
+    /// An `if` of the server that refuses some requests, which nobody can say here.
+    pub(super) refusing: Option<&'a Directive>,
     pub(super) context: &'a mut Context,
 }
 
@@ -94,6 +97,15 @@ impl Context {
         base.join(path).to_string_lossy().into_owned()
     }
 
+    /// What is in a location shares its fate, but for locations that are the server's now.
+    pub(super) fn report_location(&mut self, directive: &Directive, outcome: &Outcome) {
+        self.report(directive, outcome.clone());
+        let is_regex = matches!(Path::of(directive), Ok(Path::Regex(..)));
+        for inner in directive.inner().iter().filter(|one| is_regex || one.name() != "location") {
+            self.report_inside(inner, outcome, directive);
+        }
+    }
+
     /// What is in a block shares its fate. The lines of a table (`map`, `types`) are no directives.
     pub(super) fn report_whole(&mut self, directive: &Directive, outcome: &Outcome) {
         self.report(directive, outcome.clone());
@@ -101,12 +113,16 @@ impl Context {
             return;
         }
         for inner in directive.inner() {
-            let own = match rules::refusal(inner.name()) {
-                Some(advice) if matches!(outcome, Outcome::Not(_)) => not(advice),
-                _ => outcome_inside(outcome, directive),
-            };
-            self.report_whole(inner, &own);
+            self.report_inside(inner, outcome, directive);
         }
+    }
+
+    fn report_inside(&mut self, inner: &Directive, outcome: &Outcome, of: &Directive) {
+        let own = match rules::refusal(inner.name()) {
+            Some(advice) if matches!(outcome, Outcome::Not(_)) => not(advice),
+            _ => outcome_inside(outcome, of),
+        };
+        self.report_whole(inner, &own);
     }
 }
 
@@ -121,13 +137,18 @@ fn outcome_inside(outcome: &Outcome, of: &Directive) -> Outcome {
 // === impl Scope ===
 
 impl<'a> Scope<'a> {
-    pub(super) fn inner<'b>(&'b mut self, level: Level, directives: &'b [Directive]) -> Scope<'b>
+    /// A block in this one; `blocks` are those between them and itself.
+    pub(super) fn inner<'b>(
+        &'b mut self,
+        level: Level,
+        blocks: impl IntoIterator<Item = &'b [Directive]>,
+    ) -> Scope<'b>
     where
         'a: 'b,
     {
         let mut chain: Vec<&'b [Directive]> = self.chain.clone();
-        chain.push(directives);
-        Scope { level, chain, block: Block::default(), context: self.context }
+        chain.extend(blocks);
+        Scope { level, chain, block: Block::default(), refusing: self.refusing, context: self.context }
     }
 
     /// Translates one directive by its rule.
@@ -136,6 +157,21 @@ impl<'a> Scope<'a> {
         match &outcome {
             Outcome::Not(_) | Outcome::Nothing(_) => self.context.report_whole(directive, &outcome),
             _ => self.context.report(directive, outcome),
+        }
+    }
+
+    /// What a location in this one has from it, unless it has the like itself.
+    pub(super) fn inherit(&mut self) {
+        const OWN: [&str; 8] =
+            ["location", "proxy_pass", "return", "rewrite", "if", "set", "break", "internal"];
+        let between: Vec<&'a [Directive]> = self.chain.iter().skip(2).rev().copied().collect();
+        for (depth, block) in between.iter().enumerate().skip(1) {
+            let is_replaced =
+                |name: &str| between[..depth].iter().any(|inner| inner.iter().any(|one| one.name() == name));
+            for one in block.iter().filter(|one| !OWN.contains(&one.name()) && !is_replaced(one.name())) {
+                // What is to be said about it is said where it stands.
+                rules::run(self, one);
+            }
         }
     }
 

@@ -3,10 +3,12 @@
 use super::answers::Answers;
 use super::block::{Block, Value};
 use super::listen::{self, Listen};
+use super::nested::{self, Flat, Flattened};
 use super::note::{Kind, Note};
 use super::parser::Directive;
 use super::scope::{Level, Outcome, Scope, changed, not, nothing};
-use super::{error_page, location, regex};
+use super::{access, closed, error_page, location, regex};
+use crate::routing::PathMatch;
 
 /// A server of ours. One of nginx's can be several.
 pub(super) struct Server {
@@ -14,18 +16,23 @@ pub(super) struct Server {
     pub(super) block: Block,
     /// It has no names, so that only a socket's default is ever reached. What to say if it is none.
     pub(super) only_as_default: Option<Note>,
+    /// It stands behind another one, for hosts that only that one's regular expression knows; not if that one is the default.
+    pub(super) is_behind: bool,
 }
+
+/// A server's name, for what no other name is for.
+const ANY_HOST: &str = "~.";
 
 /// Translates one.
 pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Server> {
     let inner = directive.inner();
-    let mut scope = http.inner(Level::Server, inner);
+    let mut scope = http.inner(Level::Server, [inner]);
     let listens = listens(&mut scope);
     if listens.is_empty() {
         scope.context.report_whole(directive, &not("is left out: none of its addresses can be used"));
         return Vec::new();
     }
-    let mut names = names(&mut scope);
+    let (mut names, is_unsure) = names(&mut scope);
     let answers = Answers::find(&mut scope, &names, &listens);
     let (plain, listens): (Vec<_>, Vec<_>) = match answers.plain {
         Some(_) => listens.into_iter().partition(|listen| !listen.ssl),
@@ -33,8 +40,20 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
     };
     names.retain(|name| answers.hosts.iter().all(|(host, _)| host != name));
     let all = answers.all.clone();
+    scope.refusing = answers.refusing;
     if let Some(answer) = &all {
-        scope.block.set("return", Value::Text(answer.clone()));
+        add_answer(&mut scope, answer);
+    }
+    let Flattened { locations, lost, replaced } = match all {
+        Some(_) => Flattened::default(),
+        None => nested::flatten(inner),
+    };
+    for (one, outcome) in &lost {
+        scope.context.report_whole(one, outcome);
+    }
+    for one in replaced {
+        let why = nothing("is never reached: a location of the same path is in it");
+        scope.context.report_location(one, &why);
     }
     for one in inner {
         match one.name() {
@@ -44,9 +63,12 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
                     .context
                     .report_whole(one, &nothing("is never reached: 'return' of the server answers before"));
             }
-            "location" => add_location(&mut scope, one),
+            "location" => {}
             _ => scope.apply(one),
         }
+    }
+    for one in &locations {
+        add_location(&mut scope, one);
     }
     error_page::inherit(&mut scope);
     certificates(&mut scope, &listens);
@@ -64,15 +86,23 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
     let block = with_names(scope.block, &names);
     let mut servers = Vec::new();
     let redirects = answers.hosts.iter().map(|(host, answer)| {
-        let listens =
-            listens.iter().map(|listen| Listen { default_server: false, ..listen.clone() }).collect();
-        answering(listens, std::slice::from_ref(host), answer, &block)
+        answering(without_default(&listens), std::slice::from_ref(host), answer, &block)
     });
     let redirects: Vec<_> = redirects.collect();
     if let Some(answer) = &answers.plain {
         servers.push(answering(plain, &names, answer, &Block::default()));
     }
-    servers.push(Server { listens, block, only_as_default });
+    let closed = is_unsure.then(|| {
+        let listens = without_default(&listens);
+        let mut closed = answering(listens, &[ANY_HOST.to_owned()], closed::ANSWER, &block);
+        closed
+            .block
+            .comment
+            .push("Closed: for whom a regular expression of the server before is, cannot be said.".into());
+        Server { is_behind: true, ..closed }
+    });
+    servers.push(Server { listens, block, only_as_default, is_behind: false });
+    servers.extend(closed);
     servers.extend(redirects);
     servers
 }
@@ -112,8 +142,10 @@ fn listens(scope: &mut Scope<'_>) -> Vec<Listen> {
     listens
 }
 
-fn names(scope: &mut Scope<'_>) -> Vec<String> {
+/// Its names, and whether there is a regular expression among them that the gateway cannot use.
+fn names(scope: &mut Scope<'_>) -> (Vec<String>, bool) {
     let mut names = Vec::new();
+    let mut is_unsure = false;
     for directive in scope.siblings().iter().filter(|one| one.name() == "server_name") {
         let mut outcome = Outcome::Carried;
         for name in directive.args() {
@@ -123,13 +155,18 @@ fn names(scope: &mut Scope<'_>) -> Vec<String> {
                 } else {
                     name.to_ascii_lowercase()
                 }),
+                Err(why) if name.starts_with('~') => {
+                    let instead = "so hosts that no other name takes are closed (403), unless this is the default server";
+                    outcome = not(format!("without {name}: {why}; {instead}"));
+                    is_unsure = true;
+                }
                 Err(why) => outcome = not(format!("without {name}: {why}")),
             }
         }
         scope.context.report(directive, outcome);
     }
     names.dedup();
-    names
+    (names, is_unsure)
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -145,10 +182,28 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn add_location(scope: &mut Scope<'_>, directive: &Directive) {
-    let Some(block) = location::translate(scope, directive) else { return };
-    if scope.block.children.iter().any(|known| known.get("path") == block.get("path")) {
-        scope.context.report(directive, not("is here twice; the first one counts"));
+/// What all of the server answers, unless something restricts it first.
+fn add_answer(scope: &mut Scope<'_>, answer: &str) {
+    let guard = scope.refusing.or_else(|| access::guard_of_answer(&scope.chain));
+    let value = match guard {
+        Some(guard) => {
+            let what = format!("'{}' in line {} restricts it", guard.name(), guard.line);
+            scope.block.comment.push(format!("Closed: {what} in nginx. To open it: return = \"{answer}\""));
+            closed::ANSWER
+        }
+        None => answer,
+    };
+    scope.block.set("return", Value::Text(value.to_owned()));
+}
+
+fn add_location(scope: &mut Scope<'_>, of: &Flat<'_>) {
+    let block = location::translate(scope, of);
+    let path = |block: &Block| match block.get("path") {
+        Some(Value::Text(path)) => PathMatch::parse(path).ok(),
+        _ => None,
+    };
+    if scope.block.children.iter().any(|known| path(known) == path(&block)) {
+        scope.context.report(of.directive, not("is here twice; the first one counts"));
     } else {
         scope.block.children.push(block);
     }
@@ -187,7 +242,11 @@ fn answering(listens: Vec<Listen>, names: &[String], answer: &str, other: &Block
             block.set(key, value.clone());
         }
     }
-    Server { listens, block, only_as_default: None }
+    Server { listens, block, only_as_default: None, is_behind: false }
+}
+
+fn without_default(listens: &[Listen]) -> Vec<Listen> {
+    listens.iter().map(|listen| Listen { default_server: false, ..listen.clone() }).collect()
 }
 
 #[cfg(test)]
@@ -253,6 +312,35 @@ mod tests {
             "{:?}",
             result.notes
         );
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_known_reach_no_other_server() {
+        let unsure = "server { listen 80; server_name a.example ~^(?!b); return 404; }";
+        let found = servers(&format!("server {{ listen 80; {PROXY} }} {unsure}"));
+        assert_eq!(
+            found[1..],
+            [
+                "listen = [\"0.0.0.0:80\"]; server_name = [\"a.example\"]; return = \"404\"",
+                "listen = [\"0.0.0.0:80\"]; server_name = [\"~.\"]; return = \"403\""
+            ]
+        );
+        // They reach it anyway.
+        assert_eq!(servers(unsure).len(), 1);
+    }
+
+    #[test]
+    fn an_answer_behind_what_refuses_is_closed() {
+        for (server, answer) in [
+            ("if ($http_user_agent ~ bot) { return 403; } return 301 https://a;", "403"),
+            ("return 301 https://a; if ($http_user_agent ~ bot) { return 403; }", "301 https://a"),
+            ("return 200 $nothing;", "403"),
+            ("ssl_verify_client on; return 200 a;", "403"),
+            ("auth_basic x; return 200 a;", "200 a"),
+        ] {
+            let found = servers(&format!("server {{ listen 80; {server} {PROXY} }}"));
+            assert_eq!(found, [format!("listen = [\"0.0.0.0:80\"]; return = \"{answer}\"")], "{server}");
+        }
     }
 
     #[test]

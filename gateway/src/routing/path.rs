@@ -61,7 +61,7 @@ impl PathMatch {
         }
     }
 
-    pub(super) fn matches_regex(&self, path: &[u8]) -> bool {
+    pub(crate) fn matches_regex(&self, path: &[u8]) -> bool {
         matches!(&self.kind, Kind::Regex(regex) if regex.is_match(path))
     }
 

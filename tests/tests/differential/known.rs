@@ -197,10 +197,6 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        why: "the file of an error page has no address of its own",
-        fits: |d| d.case.contains("GET /50x.html"),
-    },
-    Known {
         why: "a parameter of a text's type does not keep its character set from being named",
         fits: |d| header(d, "content-type") && d.case.contains("text/html;x=y"),
     },

@@ -35,6 +35,9 @@ pub(super) const RULES: &[(&str, Rule)] = &[
 const RESERVED: [&str; 6] =
     ["connection", "content-length", "transfer-encoding", "upgrade", "te", "x-satchel-unsent"];
 
+/// The gateway says something itself in these, whatever a client says.
+const OURS: [&str; 5] = ["host", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+
 fn proxy_set_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     let [name, value] = directive.args()[..] else { return not("a name and a value are expected") };
     // As soon as there is one here, those of the outer blocks do not hold, even if this one needs nothing.
@@ -43,7 +46,12 @@ fn proxy_set_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
         return framing(scope, name, value);
     }
     if let Some(why) = unusable(scope, name, value) {
-        return not(why);
+        // Servers believe what nginx says in it; a client must not say it in its place.
+        let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name));
+        if is_ours || !is_name(name) || !scope.block.add_row("proxy_set_header", name, String::new()) {
+            return not(why);
+        }
+        return not(format!("{why}; what clients say in {name} is removed"));
     }
     if !scope.block.add_row("proxy_set_header", name, value.to_owned()) {
         return not("is here twice; the first one counts");
@@ -97,14 +105,18 @@ fn add_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
 
 /// Why a header cannot be as it is written.
 fn unusable(scope: &Scope<'_>, name: &str, value: &str) -> Option<String> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !is_name(name) {
         return Some(format!("'{name}' is no name of a header"));
     }
     if value.chars().any(|c| c.is_control() && c != '\t') {
         return Some("the value has a line break or another control character".into());
     }
     scope.lacks(value)
+}
+
+fn is_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
 }
 
 fn proxy_hide_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {

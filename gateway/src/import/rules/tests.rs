@@ -63,12 +63,14 @@ fn headers() {
         ("proxy_set_header Upgrade $http_upgrade;", "NeedsNothing"),
         ("proxy_set_header Connection 'upgrade';", "NeedsNothing"),
         ("proxy_set_header Connection close;", "Changed"),
-        ("proxy_set_header X $hostname;", "no variable $hostname"),
+        ("proxy_set_header X $hostname;", "no variable $hostname; what clients say in X is removed"),
         ("proxy_set_header X \"a\\nb\";", "line break"),
         ("add_header 'X Y' b;", "no name of a header"),
         ("add_header X a; add_header x b;", "can be added once"),
         ("expires max;", "Cache-Control"),
     ]);
+    let (toml, _) = server("proxy_set_header X-User $ssl_client_s_dn; proxy_set_header Host $hostname;");
+    assert!(toml.contains("X-User = \"\"") && !toml.contains("Host = "), "{toml}");
 }
 
 #[test]
