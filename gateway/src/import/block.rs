@@ -17,6 +17,8 @@ pub(super) struct Block {
     /// Printed above it.
     pub(super) comment: Vec<String>,
     pub(super) entries: Vec<Entry>,
+    /// A location that nginx has in another one.
+    pub(super) is_inner: bool,
     /// Locations of a server, servers of an upstream.
     pub(super) children: Vec<Block>,
 }

@@ -5,6 +5,10 @@ use super::parser::Directive;
 use super::scope::{Level, Outcome, Scope, changed, not, nothing};
 use super::{access, error_page, redirect, regex, upstream};
 
+#[cfg(test)]
+mod closed_tests;
+mod inner;
+
 /// What a location does, and the directives that say so.
 struct Action<'a> {
     key: &'static str,
@@ -13,25 +17,37 @@ struct Action<'a> {
     comment: Option<String>,
 }
 
-/// Translates one; `None` if it is left out.
-pub(super) fn translate(server: &mut Scope<'_>, directive: &Directive) -> Option<Block> {
-    let [http, of_server, ..] = server.chain[..] else { return None };
+/// Translates one with those in it, which then stand beside it. None if it is left out.
+pub(super) fn translate(server: &mut Scope<'_>, directive: &Directive) -> Vec<Block> {
+    translate_in(server, directive, None)
+}
+
+/// `outer`: the path of the location that it is in.
+fn translate_in(server: &mut Scope<'_>, directive: &Directive, outer: Option<&str>) -> Vec<Block> {
+    let [http, of_server, ..] = server.chain[..] else { return Vec::new() };
     if error_page::serves(directive, of_server, http) {
         server.context.report_whole(directive, &nothing("is there for an error page, which is a file here"));
-        return None;
+        return Vec::new();
     }
     let inner = directive.inner();
     let mut scope = server.inner(Level::Location, inner);
-    let chosen = path(directive).and_then(|path| Ok((action(&scope, &path, inner)?, path)));
+    let chosen = path(directive).and_then(|path| {
+        let action = action(&scope, &path, inner)?;
+        let is_closed = action.key == "return" && action.value.starts_with('4');
+        let path = match outer {
+            Some(outer) => inner::path(path, outer, of_server, is_closed)?,
+            None => path,
+        };
+        Ok((action, path))
+    });
     let (action, path) = match chosen {
         Ok(chosen) => chosen,
-        Err(why) => {
-            scope.context.report_whole(directive, &not(format!("is left out: {why}")));
-            return None;
-        }
+        Err(why) => return left_out(&mut scope, directive, &why),
     };
+    let mut blocks = Vec::new();
+    scope.block.is_inner = outer.is_some();
     scope.block.comment.extend(action.comment);
-    scope.block.set("path", Value::Text(path));
+    scope.block.set("path", Value::Text(path.clone()));
     scope.block.set(action.key, Value::Text(action.value));
     for one in inner {
         if let Some((_, outcome)) = action.by.iter().find(|(by, _)| std::ptr::eq(*by, one)) {
@@ -43,27 +59,59 @@ pub(super) fn translate(server: &mut Scope<'_>, directive: &Directive) -> Option
                 let why = "is never reached: another directive of this location answers before";
                 scope.context.report(one, nothing(why));
             }
-            "location" => {
-                let why = "a location in a location is not possible; write it beside the other one";
-                scope.context.report_whole(one, &not(why));
-            }
+            "internal" => scope.context.report(one, nothing("is what makes it answer 404")),
+            "location" => blocks.extend(translate_in(&mut scope, one, Some(&path))),
             _ => scope.apply(one),
         }
     }
-    Some(scope.block)
+    blocks.iter_mut().for_each(|block| inner::inherit(block, &scope.block));
+    blocks.push(scope.block);
+    blocks
+}
+
+/// One that can't be as it is. If it keeps somebody out, it keeps everybody out.
+fn left_out(scope: &mut Scope<'_>, directive: &Directive, why: &str) -> Vec<Block> {
+    let inner = directive.inner();
+    let definitions = &scope.context.definitions;
+    let closes = access::denies_all(inner).or_else(|| inner.iter().find(|one| access::refuses(one)));
+    let by = closes.or_else(|| access::guard(&scope.chain, definitions));
+    let closed = by.and_then(|by| {
+        let mut block = Block::default();
+        let (path, what) =
+            (enclosing(directive)?, format!("'{}' in line {} protects it", by.name(), by.line));
+        block.set("path", Value::Text(path.clone()));
+        block.set("return", Value::Text("403".into()));
+        block.comment.push(format!("Closed: {what} in nginx."));
+        Some((block, not(format!("is closed (403, for {path}): {what}, and {why}"))))
+    });
+    let is_named = directive.arg(0).starts_with('@');
+    let where_to = if is_named { "" } else { ", and its paths go to the locations around it" };
+    let around = || not(format!("is left out{where_to}: {why}"));
+    let (block, outcome) = closed.map_or_else(|| (None, around()), |(block, outcome)| (Some(block), outcome));
+    scope.context.report(directive, outcome.clone());
+    let path = path(directive).unwrap_or_default();
+    let mut blocks = Vec::new();
+    for one in inner {
+        match one.name() {
+            "location" => blocks.extend(translate_in(scope, one, Some(&path))),
+            _ => scope.context.report_inner(directive, one, &outcome),
+        }
+    }
+    blocks.extend(block);
+    blocks
+}
+
+/// The path, or for a regular expression that cannot be used what takes all of its paths.
+fn enclosing(directive: &Directive) -> Option<String> {
+    path(directive).ok().or_else(|| {
+        let (modifier, regex) = words(directive)?;
+        modifier.starts_with('~').then(|| regex::enclosing(modifier, regex))
+    })
 }
 
 /// The path with its modifier, as the gateway reads it.
 fn path(directive: &Directive) -> Result<String, String> {
-    let (modifier, path) = match directive.args()[..] {
-        [modifier, path] => (modifier, path),
-        // nginx does not need a blank between them.
-        [text] => ["^~", "~*", "=", "~"]
-            .iter()
-            .find_map(|modifier| Some((*modifier, text.strip_prefix(modifier)?)))
-            .unwrap_or(("", text)),
-        _ => return Err("a path is expected".into()),
-    };
+    let (modifier, path) = words(directive).ok_or("a path is expected")?;
     match modifier {
         "~" | "~*" => regex::check(path).map(|()| format!("{modifier} {path}")),
         _ if path.starts_with('@') => {
@@ -76,6 +124,18 @@ fn path(directive: &Directive) -> Result<String, String> {
     }
 }
 
+/// Modifier and path. nginx does not need a blank between them.
+fn words(directive: &Directive) -> Option<(&str, &str)> {
+    match directive.args()[..] {
+        [modifier, path] => Some((modifier, path)),
+        [text] => ["^~", "~*", "=", "~"]
+            .iter()
+            .find_map(|modifier| Some((*modifier, text.strip_prefix(modifier)?)))
+            .or(Some(("", text))),
+        _ => None,
+    }
+}
+
 fn action<'a>(scope: &Scope<'_>, path: &str, inner: &'a [Directive]) -> Result<Action<'a>, String> {
     let find = |name: &str| inner.iter().find(|one| one.name() == name);
     let redirect = inner
@@ -84,10 +144,21 @@ fn action<'a>(scope: &Scope<'_>, path: &str, inner: &'a [Directive]) -> Result<A
         .find_map(|one| Some((one, redirect::of_rewrite(one)?)));
     let answer =
         |by, (value, outcome)| Ok(Action { key: "return", value, by: vec![(by, outcome)], comment: None });
-    if let Some(by) = find("return") {
-        return answer(by, redirect::of_return(by)?);
+    if let Some(by) = find("internal") {
+        return answer(by, ("404".into(), Outcome::Carried));
     }
-    if let Some((by, found)) = redirect {
+    // What is tested and what is answered go together, before anybody is let in.
+    if let Some(by) = find("return").or(redirect.as_ref().map(|(by, _)| *by)) {
+        let found = match redirect {
+            Some((_, found)) if by.name() == "rewrite" => found,
+            _ => redirect::of_return(by)?,
+        };
+        if let (false, Some(test)) =
+            (found.0.starts_with('4'), access::condition(&scope.chain, &scope.context.definitions))
+        {
+            let why = format!("is closed (403): 'if' in line {} refuses some requests", test.line);
+            return answer(by, ("403".into(), not(why)));
+        }
         return answer(by, found);
     }
     if let Some(by) = access::denies_all(inner) {
@@ -95,7 +166,7 @@ fn action<'a>(scope: &Scope<'_>, path: &str, inner: &'a [Directive]) -> Result<A
     }
     let by = find("proxy_pass").ok_or("it has no proxy_pass or return, and the gateway serves no files")?;
     let (target, outcome) = target(scope, by, path)?;
-    if let Some(guard) = access::guard(&scope.chain) {
+    if let Some(guard) = access::guard(&scope.chain, &scope.context.definitions) {
         let what = format!("'{}' in line {} protects it", guard.name(), guard.line);
         return Ok(Action {
             key: "return",

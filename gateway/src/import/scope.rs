@@ -100,13 +100,16 @@ impl Context {
         if rules::is_data(directive.name()) {
             return;
         }
-        for inner in directive.inner() {
-            let own = match rules::refusal(inner.name()) {
-                Some(advice) if matches!(outcome, Outcome::Not(_)) => not(advice),
-                _ => outcome_inside(outcome, directive),
-            };
-            self.report_whole(inner, &own);
-        }
+        directive.inner().iter().for_each(|inner| self.report_inner(directive, inner, outcome));
+    }
+
+    /// What is in a block that has this outcome.
+    pub(super) fn report_inner(&mut self, block: &Directive, inner: &Directive, outcome: &Outcome) {
+        let own = match rules::refusal(inner.name()) {
+            Some(advice) if matches!(outcome, Outcome::Not(_)) => not(advice),
+            _ => outcome_inside(outcome, block),
+        };
+        self.report_whole(inner, &own);
     }
 }
 

@@ -146,11 +146,17 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 fn add_location(scope: &mut Scope<'_>, directive: &Directive) {
-    let Some(block) = location::translate(scope, directive) else { return };
-    if scope.block.children.iter().any(|known| known.get("path") == block.get("path")) {
-        scope.context.report(directive, not("is here twice; the first one counts"));
-    } else {
-        scope.block.children.push(block);
+    for block in location::translate(scope, directive) {
+        let children = &mut scope.block.children;
+        let is_closed =
+            |block: &Block| matches!(block.get("return"), Some(Value::Text(text)) if text.starts_with('4'));
+        match children.iter_mut().find(|known| known.get("path") == block.get("path")) {
+            Some(known) if is_closed(&block) => *known = block,
+            Some(_) => scope.context.report(directive, not("is here twice; the first one counts")),
+            // One in a location comes before those beside it.
+            None if block.is_inner => children.insert(0, block),
+            None => children.push(block),
+        }
     }
 }
 
