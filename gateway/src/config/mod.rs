@@ -5,6 +5,7 @@ mod check;
 pub mod defaults;
 mod limits;
 mod listen;
+mod place;
 pub(crate) mod raw;
 mod replacement;
 mod settings;
