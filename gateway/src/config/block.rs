@@ -289,6 +289,12 @@ fn returns(text: &str) -> Result<Action, String> {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
     let template = |text: &str| Template::parse(text).map_err(|error| error.to_string());
     if let Ok(status) = first.parse::<u16>() {
+        if status == 444 {
+            return Err(
+                "is nginx's word for no answer at all, which is not possible; write \"403\" or \"404\""
+                    .into(),
+            );
+        }
         if !(200..=599).contains(&status) {
             return Err(format!("is {status}; 200 to 599 are allowed"));
         }

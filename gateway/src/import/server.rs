@@ -20,9 +20,17 @@ pub(super) struct Server {
 pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Server> {
     let inner = directive.inner();
     let mut scope = http.inner(Level::Server, inner);
-    let listens = listens(&mut scope);
+    let mut listens = listens(&mut scope);
+    let rejects = inner.iter().any(|one| one.name() == "ssl_reject_handshake" && one.arg(0) == "on");
+    if rejects {
+        listens.retain(|listen| !listen.ssl);
+    }
     if listens.is_empty() {
-        scope.context.report_whole(directive, &not("is left out: none of its addresses can be used"));
+        let why = match rejects {
+            true => "a host that no server names gets the certificate of the default server, and its answer",
+            false => "none of its addresses can be used",
+        };
+        scope.context.report_whole(directive, &not(format!("is left out: {why}")));
         return Vec::new();
     }
     let mut names = names(&mut scope);
