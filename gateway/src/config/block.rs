@@ -298,9 +298,14 @@ fn returns(text: &str) -> Result<Action, String> {
         if !(200..=599).contains(&status) {
             return Err(format!("is {status}; 200 to 599 are allowed"));
         }
-        let rest = rest.trim();
-        let text = if rest.is_empty() { None } else { Some(template(rest)?) };
-        if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_none() {
+        let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
+        let body = |text: &str| Template::parse_body(text).map_err(|error| error.to_string());
+        let text = match rest.trim() {
+            "" => None,
+            address if redirects => Some(template(address)?),
+            _ => Some(body(rest.trim_start_matches(' '))?),
+        };
+        if redirects && text.is_none() {
             return Err(format!("{status} needs an address, as in \"301 https://$host$request_uri\""));
         }
         return Ok(Action::Return { status, text });

@@ -166,6 +166,8 @@ pub struct Block {
     pub gzip_comp_level: Option<u32>,
     pub limit_req: Option<String>,
     pub limit_conn: Option<LimitConn>,
+    pub limit_req_status: Option<u16>,
+    pub limit_conn_status: Option<u16>,
     pub access_log: Option<bool>,
 }
 

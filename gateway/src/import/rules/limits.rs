@@ -1,20 +1,18 @@
 //! `limit_req` and `limit_conn`: by the client's address.
 
-use super::Rule::{self, By, Not, Nothing, Only};
+use super::Rule::{self, By, Not, Nothing, Number, Only};
 use crate::import::block::Value;
 use crate::import::definitions::option;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
-
-const STATUS: &str = "the status of a refused request cannot be chosen";
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("limit_req_zone", By(limit_req_zone)),
     ("limit_conn_zone", By(limit_conn_zone)),
     ("limit_req", By(limit_req)),
     ("limit_conn", By(limit_conn)),
-    ("limit_req_status", Not(STATUS)),
-    ("limit_conn_status", Not(STATUS)),
+    ("limit_req_status", Number("limit_req_status")),
+    ("limit_conn_status", Number("limit_conn_status")),
     ("limit_req_log_level", Nothing("refused requests are in the access log")),
     ("limit_conn_log_level", Nothing("refused requests are in the access log")),
     ("limit_req_dry_run", Only("off", "limit_req is left out, since it does not hold yet")),
