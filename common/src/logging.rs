@@ -25,6 +25,8 @@ pub fn init(level: Level) {
         .filter_module("gateway", log::LevelFilter::Debug)
         .filter_module("sidecar", log::LevelFilter::Debug)
         .filter_module("satchel_common", log::LevelFilter::Debug)
+        // It calls an error that a kept connection went to somebody else, and what it cannot do is returned.
+        .filter_module("pingora_core::connectors", log::LevelFilter::Off)
         // It calls it an error that an upgrade is waited for.
         .filter_module("pingora_core::server::transfer_fd", log::LevelFilter::Off)
         .filter_module("pingora_proxy", log::LevelFilter::Off)

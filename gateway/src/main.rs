@@ -69,6 +69,10 @@ fn serve(common: &Common, upgrade: bool) -> ExitCode {
         }
     };
     if common.test {
+        if let Err(error) = gateway::access_log::check(&config.access_log) {
+            eprintln!("{}: {error}", common.config.display());
+            return ExitCode::from(EXIT_USAGE);
+        }
         eprintln!("{}: the configuration is good", common.config.display());
         return ExitCode::SUCCESS;
     }

@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -50,6 +51,8 @@ pub struct Metrics {
     attempts: Family<Server, Counter>,
     failures: Family<Server, Counter>,
     times: Family<Server, Histogram, fn() -> Histogram>,
+    up: Family<Server, Gauge>,
+    active: Family<Server, Gauge>,
     retries: Family<Group, Counter>,
     refused: Family<Limit, Counter>,
     reloads: Counter<u64, AtomicU64>,
@@ -65,6 +68,8 @@ impl Default for Metrics {
             answers: Family::default(),
             attempts: Family::default(),
             failures: Family::default(),
+            up: Family::default(),
+            active: Family::default(),
             retries: Family::default(),
             refused: Family::default(),
             reloads: Counter::default(),
@@ -89,6 +94,8 @@ impl Default for Metrics {
             Unit::Seconds,
             times,
         );
+        registry.register("upstream_up", "Whether requests go to a server: 1 or 0", metrics.up.clone());
+        registry.register("upstream_active", "Requests that a server has now", metrics.active.clone());
         registry.register("retries", "Requests that were sent to a second server", metrics.retries.clone());
         registry.register("refused", "Requests that a limit has refused", metrics.refused.clone());
         registry.register("reloads", "Configurations that were taken over", metrics.reloads.clone());
@@ -127,6 +134,8 @@ impl Metrics {
             self.attempts.remove(&label);
             self.failures.remove(&label);
             self.times.remove(&label);
+            self.up.remove(&label);
+            self.active.remove(&label);
         }
         if servers.is_empty() {
             self.retries.remove(&Group { upstream: upstream.to_owned() });
@@ -148,6 +157,17 @@ impl Metrics {
             self.failures.get_or_create(&label).inc();
         }
         self.times.get_or_create(&label).observe(time.as_secs_f64());
+    }
+
+    /// What a server is like now: whether requests go to it, and how many it has.
+    pub fn state(&self, upstream: &str, server: SocketAddr, up: bool, active: u32) {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        if !members.get(upstream).is_some_and(|servers| servers.contains(&server)) {
+            return;
+        }
+        let label = server_label(upstream, server);
+        self.up.get_or_create(&label).set(up.into());
+        self.active.get_or_create(&label).set(active.into());
     }
 
     /// A request goes to a second server.
@@ -186,6 +206,7 @@ mod tests {
         let server = "127.0.0.1:8081".parse().unwrap();
         metrics.members("tomcats", [server].into_iter());
         metrics.served("tomcats", server, true, Duration::from_millis(3));
+        metrics.state("tomcats", server, false, 2);
         metrics.reloaded(true);
         let text = metrics.render();
         for line in [
@@ -193,6 +214,8 @@ mod tests {
             "satchel_gateway_answers_total{server_name=\"shop\",status=\"499\"} 1",
             "satchel_gateway_upstream_failures_total{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1",
             "satchel_gateway_upstream_response_time_seconds_bucket{le=\"0.005\",upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1",
+            "satchel_gateway_upstream_up{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 0",
+            "satchel_gateway_upstream_active{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 2",
             "satchel_gateway_reloads_total 1",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");

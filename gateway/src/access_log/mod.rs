@@ -3,4 +3,4 @@
 mod format;
 mod writer;
 
-pub use writer::{AccessLogError, Writer};
+pub use writer::{AccessLogError, Writer, check};

@@ -37,6 +37,17 @@ pub struct AccessLogError {
     source: io::Error,
 }
 
+/// Whether the log can be opened, without doing so.
+///
+/// # Errors
+/// When its directory is not there.
+pub fn check(log: &AccessLog) -> Result<(), AccessLogError> {
+    let LogTarget::File(path) = &log.target else { return Ok(()) };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let there = directory.unwrap_or(std::path::Path::new(".")).metadata();
+    there.map(drop).map_err(|source| AccessLogError { path: path.clone(), source })
+}
+
 impl Writer {
     /// Opens the log and starts its thread.
     ///

@@ -1,9 +1,11 @@
 //! `[[server]]` and `[[server.location]]`.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
 
@@ -12,7 +14,7 @@ use super::{Action, Listen, Location, ServerConfig, UpstreamConfig, defaults, ra
 use crate::forwarding::canonical_network;
 use crate::routing::{PathMatch, ServerName};
 use crate::template::Template;
-use crate::tls::Certificate;
+use crate::tls::{Certificate, CertificateError};
 
 /// What the servers of a file have in common.
 pub(super) struct Shared<'a> {
@@ -67,17 +69,13 @@ pub(super) fn server(
     raw: &raw::Block,
     shared: &mut Shared<'_>,
 ) -> Result<ServerConfig, Invalid> {
-    let key = |what: &str| format!("server {number}: {what}");
-    refuse([("path", raw.path.is_some())], &format!("server {number}"))?;
+    let place = raw.place_of_server(number);
+    let key = |what: &str| format!("{place}: {what}");
+    refuse([("path", raw.path.is_some())], &place)?;
     let settings = shared.settings.with(raw, &key)?;
     let mut locations = Vec::new();
     for (index, one) in raw.location.iter().enumerate() {
-        locations.push(location(
-            &format!("server {number}: location {}", index + 1),
-            one,
-            &settings,
-            shared,
-        )?);
+        locations.push(location(&one.place_of_location(&place, index + 1), one, &settings, shared)?);
     }
     // What a server says for itself is its location for all paths, unless it has one.
     let root = PathMatch::parse("/").map_err(|error| Invalid::new(key("location"), error))?;
@@ -130,7 +128,10 @@ pub(super) fn server(
         listen,
         names,
         certificate,
-        trusted_proxies: trusted.iter().copied().map(canonical_network).collect(),
+        trusted_proxies: trusted
+            .iter()
+            .map(|text| network(text).map_err(|error| Invalid::new(key("trusted_proxies"), error)))
+            .collect::<Result<_, _>>()?,
         large_client_header_size: of(
             raw.large_client_header_size,
             http.large_client_header_size,
@@ -149,6 +150,14 @@ pub(super) fn server(
         )?,
         keepalive_requests,
         locations: locations.into_iter().map(Arc::new).collect(),
+    })
+}
+
+/// A network, or one address as in nginx.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map(canonical_network).map_err(|_| {
+        format!("'{text}' is no network; write \"10.0.0.0/8\", \"2001:db8::/32\" or a single address")
     })
 }
 
@@ -186,7 +195,11 @@ fn certificate(key: &impl Fn(&str) -> String, raw: &raw::Block) -> Result<Option
         (None, None) => Ok(None),
         (Some(chain), Some(private)) => {
             let loaded = Certificate::load(chain.as_ref(), private.as_ref());
-            Ok(Some(loaded.map_err(|error| Invalid::new(key("ssl_certificate"), error.to_string()))?))
+            let place = |error: &CertificateError| match error {
+                CertificateError::Read { path, .. } if path == Path::new(private) => "ssl_certificate_key",
+                _ => "ssl_certificate",
+            };
+            Ok(Some(loaded.map_err(|error| Invalid::new(key(place(&error)), error.to_string()))?))
         }
         (Some(_), None) => Err(Invalid::new(key("ssl_certificate_key"), "is missing beside ssl_certificate")),
         (None, Some(_)) => Err(Invalid::new(key("ssl_certificate"), "is missing beside ssl_certificate_key")),
@@ -232,7 +245,9 @@ fn action(
         (Some(text), None) => {
             let wrong = |message: String| Invalid::new(key("proxy_pass"), message);
             let rest = text.strip_prefix("http://").ok_or_else(|| {
-                wrong(format!("'{text}' must begin with http://, as in \"http://tomcats\""))
+                wrong(format!(
+                    "'{text}' must begin with http://, as in \"http://tomcats\": servers are spoken to in the clear"
+                ))
             })?;
             let (name, uri) = match rest.find('/') {
                 Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
@@ -261,7 +276,10 @@ fn find_upstream(name: &str, upstreams: &mut Vec<UpstreamConfig>) -> Result<usiz
         }
         Err(_) => {
             let known: Vec<_> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-            Err(format!("there is no upstream \"{name}\"; there is: {}", known.join(", ")))
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            Err(format!(
+                "there is no upstream \"{name}\"; there is: {known}. A host needs its port, as in \"http://127.0.0.1:8080\""
+            ))
         }
     }
 }
@@ -271,12 +289,23 @@ fn returns(text: &str) -> Result<Action, String> {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
     let template = |text: &str| Template::parse(text).map_err(|error| error.to_string());
     if let Ok(status) = first.parse::<u16>() {
+        if status == 444 {
+            return Err(
+                "is nginx's word for no answer at all, which is not possible; write \"403\" or \"404\""
+                    .into(),
+            );
+        }
         if !(200..=599).contains(&status) {
             return Err(format!("is {status}; 200 to 599 are allowed"));
         }
-        let rest = rest.trim();
-        let text = if rest.is_empty() { None } else { Some(template(rest)?) };
-        if matches!(status, 301 | 302 | 303 | 307 | 308) && text.is_none() {
+        let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
+        let body = |text: &str| Template::parse_body(text).map_err(|error| error.to_string());
+        let text = match rest.trim() {
+            "" => None,
+            address if redirects => Some(template(address)?),
+            _ => Some(body(rest.trim_start_matches(' '))?),
+        };
+        if redirects && text.is_none() {
             return Err(format!("{status} needs an address, as in \"301 https://$host$request_uri\""));
         }
         return Ok(Action::Return { status, text });

@@ -63,6 +63,8 @@ pub const PROXY_MAX_TEMP_FILE_SIZE: Size = Size(1 << 30);
 /// nginx's `combined`, in its own words.
 pub const ACCESS_LOG_COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 /// nginx's.
+pub const LIMIT_STATUS: u16 = 503;
+/// nginx's.
 pub const GZIP_MIN_LENGTH: Size = Size(20);
 /// nginx's.
 pub const GZIP_COMP_LEVEL: u32 = 1;

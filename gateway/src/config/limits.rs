@@ -113,10 +113,10 @@ pub(super) fn check_zones(http: &raw::Block, servers: &[raw::Block]) -> Result<(
 fn written<'a>(http: &'a raw::Block, servers: &'a [raw::Block]) -> Vec<(String, &'a str)> {
     let mut blocks = vec![("http".to_owned(), http)];
     for (number, server) in servers.iter().enumerate() {
-        let place = format!("server {}", number + 1);
+        let place = server.place_of_server(number + 1);
         blocks.push((place.clone(), server));
         for (number, location) in server.location.iter().enumerate() {
-            blocks.push((format!("{place}: location {}", number + 1), location));
+            blocks.push((location.place_of_location(&place, number + 1), location));
         }
     }
     let limits = blocks.into_iter().filter_map(|(place, block)| Some((place, block.limit_req.as_deref()?)));

@@ -5,6 +5,7 @@ mod check;
 pub mod defaults;
 mod limits;
 mod listen;
+mod place;
 pub(crate) mod raw;
 mod replacement;
 mod settings;
@@ -22,6 +23,7 @@ use satchel_common::logging::Level;
 pub use limits::{ConnectionLimit, RateLimit};
 pub use listen::Listen;
 pub use raw::CheckKind;
+pub(crate) use replacement::replacement;
 pub use settings::{AddHeader, Compression, NextUpstream, Page, Redirects, Settings, TempFiles};
 pub use upstream::{CheckConfig, PeerConfig, Source, UpstreamConfig};
 

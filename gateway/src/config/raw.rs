@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
 use satchel_common::logging::Level;
 use satchel_common::units::{Size, Time};
 use serde::Deserialize;
@@ -125,7 +124,7 @@ pub struct Block {
     #[serde(default)]
     pub location: Vec<Block>,
     #[serde(default)]
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<String>,
     pub client_header_timeout: Option<Time>,
     pub large_client_header_size: Option<Size>,
     pub client_header_size: Option<Size>,
@@ -167,6 +166,8 @@ pub struct Block {
     pub gzip_comp_level: Option<u32>,
     pub limit_req: Option<String>,
     pub limit_conn: Option<LimitConn>,
+    pub limit_req_status: Option<u16>,
+    pub limit_conn_status: Option<u16>,
     pub access_log: Option<bool>,
 }
 

@@ -6,7 +6,7 @@ use regex::Regex;
 ///
 /// # Errors
 /// A `$` that is no group of `from`.
-pub(super) fn replacement(from: &Regex, text: &str) -> Result<String, String> {
+pub(crate) fn replacement(from: &Regex, text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {

@@ -59,6 +59,10 @@ pub struct Settings {
     pub limit_req: Option<RateLimit>,
     /// Requests of one client at one time.
     pub limit_conn: Option<ConnectionLimit>,
+    /// What those past `limit_req` are answered.
+    pub limit_req_status: u16,
+    /// What those past `limit_conn` are answered.
+    pub limit_conn_status: u16,
     /// Whether requests are logged.
     pub access_log: bool,
 }
@@ -179,6 +183,8 @@ impl Settings {
             },
             limit_req: None,
             limit_conn: None,
+            limit_req_status: defaults::LIMIT_STATUS,
+            limit_conn_status: defaults::LIMIT_STATUS,
             access_log: true,
         }
     }
@@ -264,6 +270,15 @@ impl Settings {
         if let Some(text) = &raw.limit_req {
             let key = key("limit_req");
             new.limit_req = rate_limit(text, &key).map_err(|error| Invalid::new(key, error))?;
+        }
+        for (name, value, place) in [
+            ("limit_req_status", raw.limit_req_status, &mut new.limit_req_status),
+            ("limit_conn_status", raw.limit_conn_status, &mut new.limit_conn_status),
+        ] {
+            *place = value.unwrap_or(*place);
+            if !(400..=599).contains(place) {
+                return Err(Invalid::new(key(name), format!("is {place}; 400 to 599 are allowed")));
+            }
         }
         if let Some(written) = &raw.limit_conn {
             let key = key("limit_conn");

@@ -114,14 +114,14 @@ fn what_is_wrong_is_refused_by_name() {
             PASS,
             "proxy_pass = \"http://tomcats\"\nlimit_req = \"60r/m zone=a burst=5\"\n[[server.location]]\npath = \"/a\"\nreturn = \"200\"\n\
              limit_req = \"1r/s zone=a\"\n[[server.location]]\npath = \"/b\"\nreturn = \"200\"\nlimit_req = \"2r/s zone=a\"",
-            "server 1: location 2: limit_req: zone a has 2r/s here and 60r/m in server 1: limit_req",
+            "location 2 (/b): limit_req: zone a has 2r/s here and 60r/m in server 1: limit_req",
         ),
         (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
         (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),
         (PASS, "proxy_pass = \"http://tomcats\"\npath = \"/\"", "path: is not allowed here"),
-        (PASS, "[[server.location]]\npath = \"x\"\nreturn = \"404\"", "location 1: path"),
-        (PASS, "[[server.location]]\npath = \"/\"", "location 1: proxy_pass"),
+        (PASS, "[[server.location]]\npath = \"x\"\nreturn = \"404\"", "location 1 (x): path"),
+        (PASS, "[[server.location]]\npath = \"/\"", "location 1 (/): proxy_pass"),
         (
             PASS,
             "[[server.location]]\npath = \"~ x\"\nproxy_pass = \"http://tomcats/y\"",

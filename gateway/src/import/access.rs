@@ -1,5 +1,6 @@
 //! Who may come in. The gateway restricts nobody, so what nginx protects must not become open by an import.
 
+use super::definitions::Definitions;
 use super::parser::Directive;
 use super::variables::names;
 
@@ -77,9 +78,11 @@ pub(super) fn denies_all(block: &[Directive]) -> Option<&Directive> {
 }
 
 /// Whether an `if` refuses requests, or answers those of some clients only.
-pub(super) fn refuses(condition: &Directive) -> bool {
+pub(super) fn refuses(condition: &Directive, definitions: &Definitions) -> bool {
     let variables = condition.words.iter().skip(1).flat_map(|word| names(&word.text));
-    let asks_who = variables.into_iter().any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
+    let source = |name: &String| definitions.source(name).to_owned();
+    let asks_who =
+        variables.map(|name| source(&name)).any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
     condition.inner().iter().any(|one| match one.name() {
         "return" => match one.arg(0).parse::<u16>() {
             Ok(status) => status >= 400 || asks_who,
@@ -152,7 +155,7 @@ mod tests {
             ("if ($host = a) { rewrite ^ /b permanent; }", false),
             ("if ($cookie_a) { set $x 1; rewrite ^ /b last; }", false),
         ] {
-            assert_eq!(refuses(&directives(text)[0]), yes, "{text}");
+            assert_eq!(refuses(&directives(text)[0], &Definitions::default()), yes, "{text}");
         }
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Answers<'a> {
                     answers.all = Some(text);
                     scope.context.report(one, outcome);
                 }
-                Ok(None) if one.name() == "if" && access::refuses(one) => {
+                Ok(None) if one.name() == "if" && access::refuses(one, &scope.context.definitions) => {
                     let why = not(
                         "the gateway has no conditions; since this one refuses, all of the server is closed (403)",
                     );

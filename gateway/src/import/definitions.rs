@@ -23,6 +23,8 @@ pub(super) struct Definitions {
     pub(super) upstreams: Vec<String>,
     /// The `map` or another directive that sets a variable, by the variable's name.
     variables: HashMap<String, (String, usize)>,
+    /// What the variable of a `map` is made of.
+    sources: HashMap<String, String>,
     /// The variables that stand for `upgrade` or `close`.
     upgrade: Vec<String>,
 }
@@ -73,6 +75,10 @@ impl Definitions {
         if is_upgrade_map(directive) {
             self.upgrade.push(name.clone());
         }
+        if directive.name() == "map" {
+            let source = directive.arg(0).trim_start_matches('$').trim_matches(['{', '}']);
+            self.sources.insert(name.clone(), source.to_owned());
+        }
         self.variables.insert(name, (directive.name().to_owned(), directive.line));
     }
 
@@ -80,6 +86,11 @@ impl Definitions {
     pub(super) fn is_upgrade(&self, value: &str) -> bool {
         let name = value.trim_start_matches('$').trim_matches(['{', '}']);
         matches!(name, "http_upgrade" | "http_connection") || self.upgrade.iter().any(|known| known == name)
+    }
+
+    /// What a variable is made of by a `map`, or itself.
+    pub(super) fn source<'a>(&'a self, name: &'a str) -> &'a str {
+        self.sources.get(name).map_or(name, String::as_str)
     }
 
     /// For notes.

@@ -2,7 +2,7 @@
 
 use super::location;
 use super::parser::Directive;
-use super::scope::{Level, Outcome, Scope, not, nothing};
+use super::scope::{Level, Outcome, Scope, changed, not, nothing};
 
 /// Translates one.
 pub(super) fn translate(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
@@ -21,12 +21,24 @@ pub(super) fn translate(scope: &mut Scope<'_>, directive: &Directive) -> Outcome
         return not("pages are possible for 400 to 599 only");
     }
     let server = scope.chain.get(1).copied().unwrap_or_default();
-    let found = file(uri, server, scope.chain.first().copied().unwrap_or_default());
+    let http = scope.chain.first().copied().unwrap_or_default();
+    let found = file(uri, server, http);
+    // Where nginx answers 502 because no server can be reached, the gateway says 503.
+    let has_own = scope.siblings().iter().any(|one| one.name() == "error_page");
+    let mut pages =
+        if has_own { scope.siblings() } else { http }.iter().filter(|one| one.name() == "error_page");
+    let too = statuses.contains(&"502") && pages.all(|page| !page.args().contains(&"503"));
+    let written = statuses.iter().copied().chain(too.then_some("503"));
     match found {
-        Ok((file, _)) => match scope.block.add_row("error_page", &statuses.join(" "), file) {
-            true => Outcome::Carried,
-            false => not("is here twice; the first one counts"),
-        },
+        Ok((file, _)) => {
+            match scope.block.add_row("error_page", &written.collect::<Vec<_>>().join(" "), file) {
+                true if too => {
+                    changed("is for 503 too: so does the gateway answer where no server can be reached")
+                }
+                true => Outcome::Carried,
+                false => not("is here twice; the first one counts"),
+            }
+        }
         Err(why) => {
             not(format!("{why}; write error_page.\"{}\" = \"/path/of/a/file.html\"", statuses.join(" ")))
         }
@@ -94,8 +106,7 @@ mod tests {
 
     fn page(server: &str) -> String {
         let result = imported(&format!("server {{ {server} {REST} }}"));
-        let line =
-            result.toml.lines().find(|line| line.starts_with("502 =") || line.starts_with("\"502 503\" ="));
+        let line = result.toml.lines().find(|line| line.starts_with("\"502 503\" ="));
         line.map_or_else(|| result.notes.iter().map(ToString::to_string).collect(), str::to_owned)
     }
 
@@ -137,7 +148,7 @@ mod tests {
             "error_page 502 /50x.html; server {{ location = /50x.html {{ root /a; }} {REST} }}
              server {{ error_page 503 /y.html; location = /y.html {{ root /b; }} {REST} }}"
         ));
-        assert_eq!(result.toml.matches("502 = \"/a/50x.html\"").count(), 1, "{}", result.toml);
+        assert_eq!(result.toml.matches("\"502 503\" = \"/a/50x.html\"").count(), 1, "{}", result.toml);
         assert!(result.toml.contains("503 = \"/b/y.html\"") && result.is_complete());
     }
 }

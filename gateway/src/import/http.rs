@@ -59,7 +59,21 @@ pub(super) fn translate(
     for (key, value) in [("proxy_connect_timeout", "60s"), ("proxy_read_timeout", "60s")] {
         http.set_because(key, Value::Text(value.into()), "nginx's default; leave it out for the gateway's");
     }
-    Translated { http, upstreams, servers: join(servers, context) }
+    let mut servers = join(servers, context);
+    if !http.has("trusted_proxies") {
+        servers.iter_mut().for_each(believe_nobody);
+    }
+    Translated { http, upstreams, servers }
+}
+
+/// A PROXY protocol header has to be somebody's whose word counts; without set_real_ip_from nginx reads it and believes nobody.
+fn believe_nobody(server: &mut Block) {
+    let reads_headers = matches!(server.get("listen"), Some(Value::List(listens))
+        if listens.iter().any(|listen| listen.contains(" proxy_protocol")));
+    if reads_headers && !server.has("trusted_proxies") {
+        let nobody = Value::List(vec!["255.255.255.255/32".into()]);
+        server.set_because("trusted_proxies", nobody, "nobody, as nginx without set_real_ip_from");
+    }
 }
 
 /// What belongs to a socket is said by one server in nginx, and by each of its servers here.

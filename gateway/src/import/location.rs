@@ -7,6 +7,9 @@ use super::path::Path;
 use super::scope::{Context, Level, Outcome, Scope, changed, not, nothing};
 use super::{access, closed, error_page, redirect, upstream};
 
+#[cfg(test)]
+mod closed_tests;
+
 /// What a location does, and the directives that say so.
 struct Action<'a> {
     key: &'static str,
@@ -135,7 +138,7 @@ fn action<'a>(scope: &Scope<'a>, path: &str, inner: &'a [Directive]) -> Result<A
             answer = Some(Action::answer(one, found));
             break;
         }
-        if one.name() == "if" && access::refuses(one) {
+        if one.name() == "if" && access::refuses(one, &scope.context.definitions) {
             refusing = refusing.or(Some(one));
         }
     }

@@ -11,8 +11,10 @@ pub(super) type Answer = (String, Outcome);
 pub(super) fn of_return(directive: &Directive) -> Result<Answer, String> {
     let args = directive.args();
     let text = args.get(1).copied().unwrap_or_default();
-    if text.chars().any(|c| c.is_control() && c != '\t') {
-        return Err("the text has a line break; let the application answer".into());
+    let is_address = |code: &str| matches!(code, "301" | "302" | "303" | "307" | "308");
+    let breaks = args.len() == 2 && !is_address(args[0]);
+    if text.chars().any(|c| c.is_control() && c != '\t' && !(c == '\n' && breaks)) {
+        return Err("the text has a control character; let the application answer".into());
     }
     if let Some(name) = args.iter().find_map(|arg| unknown(arg, Known::Request)) {
         return Err(format!("the gateway has no variable ${name}"));
@@ -131,7 +133,9 @@ mod tests {
             ("return 200 'a b';", Some("200 a b")),
             ("return 301;", None),
             ("return 301 https://$1;", None),
-            ("return 200 \"a\\nb\";", None),
+            ("return 200 \"a\\nb\\n\";", Some("200 a\nb\n")),
+            ("return 301 \"http://a\\n\";", None),
+            ("return 200 \"a\\rb\";", None),
             ("return 99;", None),
             ("return /x;", None),
         ] {

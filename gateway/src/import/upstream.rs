@@ -23,6 +23,13 @@ pub(super) fn translate(directive: &Directive, context: &mut Context) -> Option<
         let outcome = one(&mut block, inner);
         context.report(inner, outcome);
     }
+    if block.children.len() > 1 {
+        block.set_because(
+            "retry_budget",
+            Value::Number(100),
+            "as nginx, which has no budget; leave it out for the gateway's",
+        );
+    }
     if block.children.is_empty() {
         block.comment.push("Its servers could not be carried over: add some.".into());
     }

@@ -114,7 +114,7 @@ impl Proxy {
             ctx._slot = running.zones.enter(address, limit);
             if ctx._slot.is_none() {
                 self.metrics.refused("limit_conn");
-                return refuse(503, "limit_conn");
+                return refuse(location.settings.limit_conn_status, "limit_conn");
             }
         }
         if let Some(limit) = &location.settings.limit_req {
@@ -123,7 +123,7 @@ impl Proxy {
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {
                     self.metrics.refused("limit_req");
-                    return refuse(503, "limit_req");
+                    return refuse(location.settings.limit_req_status, "limit_req");
                 }
             }
         }

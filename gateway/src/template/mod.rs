@@ -37,7 +37,19 @@ impl Template {
     /// # Errors
     /// Names the variable that does not exist.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.chars().any(|c| c.is_control() && c != '\t') {
+        Self::parse_with(text, &['\t'])
+    }
+
+    /// The same for a body, which may have several lines.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_body(text: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(text, &['\t', '\n'])
+    }
+
+    fn parse_with(text: &str, allowed: &[char]) -> Result<Self, TemplateError> {
+        if text.chars().any(|c| c.is_control() && !allowed.contains(&c)) {
             return Err(TemplateError::Control);
         }
         let mut parts = Vec::new();
@@ -140,6 +152,7 @@ mod tests {
     fn unknown_variables_are_named() {
         assert_eq!(Template::parse("$hots").unwrap_err(), TemplateError::Unknown("hots".into()));
         assert_eq!(Template::parse("a\r\nb").unwrap_err(), TemplateError::Control);
+        assert!(Template::parse("a\nb").is_err() && Template::parse_body("a\nb").is_ok());
         assert_eq!(Template::parse("${host").unwrap_err(), TemplateError::Unclosed);
         assert!(Template::parse("$").is_err() && Template::parse("$http_").is_err());
     }

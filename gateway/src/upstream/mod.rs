@@ -173,8 +173,16 @@ impl Upstream {
             }
             servers
         };
-        self.metrics.members(&self.name, servers.iter().map(|(address, _)| *address));
-        self.balancer().update(servers, self.now());
+        let addresses: Vec<_> = servers.iter().map(|(address, _)| *address).collect();
+        self.metrics.members(&self.name, addresses.iter().copied());
+        let mut balancer = self.balancer();
+        let is_news = !balancer.peers().iter().map(|peer| &peer.address).eq(&addresses);
+        balancer.update(servers, self.now());
+        drop(balancer);
+        if is_news {
+            let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            log::info!("upstream {}: its servers are {}", self.name, list.join(", "));
+        }
         self.freed.notify_waiters();
     }
 

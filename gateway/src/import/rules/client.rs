@@ -3,7 +3,7 @@
 use super::Rule::{self, By, Nothing, Only, Size, Time};
 use crate::import::block::Value;
 use crate::import::parser::Directive;
-use crate::import::scope::{Outcome, Scope, changed, not};
+use crate::import::scope::{Outcome, Scope, changed, not, nothing};
 use crate::import::units;
 
 pub(super) const RULES: &[(&str, Rule)] = &[
@@ -80,7 +80,9 @@ fn large_client_header_buffers(scope: &mut Scope<'_>, directive: &Directive) -> 
 
 fn underscores_in_headers(_: &mut Scope<'_>, directive: &Directive) -> Outcome {
     match directive.arg(0) {
-        "on" => Outcome::Nothing("headers with _ in their name are passed on".into()),
-        _ => changed("headers with _ in their name are passed on; Tomcat does not take _ for -"),
+        "on" => not(
+            "fields with _ in their names are dropped: to many applications X_A is X-A, which a proxy may have set; write them with -",
+        ),
+        _ => nothing("fields with _ in their names are dropped here too"),
     }
 }

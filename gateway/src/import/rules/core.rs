@@ -72,7 +72,6 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("error_page", By(crate::import::error_page::translate)),
     ("default_type", By(default_type)),
     ("root", By(root)),
-    ("internal", Nothing("it is about files, and the gateway serves none")),
     ("absolute_redirect", Only("on", "redirects of a location are sent as they are written")),
     ("port_in_redirect", Nothing("write the port into the redirect")),
     ("server_name_in_redirect", Only("off", "write the name into the redirect")),

@@ -1,24 +1,22 @@
 //! `limit_req` and `limit_conn`: by the client's address.
 
-use super::Rule::{self, By, Not, Nothing, Only};
+use super::Rule::{self, By, Not, Nothing, Number, Only};
 use crate::import::block::Value;
 use crate::import::definitions::option;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
-
-const STATUS: &str = "the status of a refused request cannot be chosen";
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("limit_req_zone", By(limit_req_zone)),
     ("limit_conn_zone", By(limit_conn_zone)),
     ("limit_req", By(limit_req)),
     ("limit_conn", By(limit_conn)),
-    ("limit_req_status", Not(STATUS)),
-    ("limit_conn_status", Not(STATUS)),
+    ("limit_req_status", Number("limit_req_status")),
+    ("limit_conn_status", Number("limit_conn_status")),
     ("limit_req_log_level", Nothing("refused requests are in the access log")),
     ("limit_conn_log_level", Nothing("refused requests are in the access log")),
-    ("limit_req_dry_run", Only("off", "leave limit_req out until it is to hold")),
-    ("limit_conn_dry_run", Only("off", "leave limit_conn out until it is to hold")),
+    ("limit_req_dry_run", Only("off", "limit_req is left out, since it does not hold yet")),
+    ("limit_conn_dry_run", Only("off", "limit_conn is left out, since it does not hold yet")),
     ("limit_rate", Not("the speed of a response cannot be limited")),
     ("limit_rate_after", Not("the speed of a response cannot be limited")),
 ];
@@ -38,13 +36,16 @@ fn zone<T>(
 ) -> Outcome {
     let name = option(directive, "zone=").and_then(|zone| zone.split(':').next()).unwrap_or_default();
     match zones.get(name) {
-        Some(Ok(_)) => nothing(format!("the gateway needs no zone; {user} says it all")),
+        Some(Ok(_)) => nothing(format!("{user} names it, with its rate; its size is the gateway's own")),
         Some(Err(why)) => not(why.clone()),
         None => not("zone=NAME:SIZE is expected"),
     }
 }
 
 fn limit_req(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    if is_dry_run(scope, "limit_req_dry_run") {
+        return nothing("does not hold in nginx: limit_req_dry_run is on");
+    }
     let name = option(directive, "zone=").unwrap_or_default();
     let rate = match scope.context.definitions.request_zones.get(name) {
         Some(Ok(rate)) => rate.clone(),
@@ -61,6 +62,7 @@ fn limit_req(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
             other => lost = Some(other),
         }
     }
+    words.push(format!("zone={}", zone_word(name)));
     match (scope.set("limit_req", Value::Text(words.join(" "))), lost) {
         (Outcome::Carried, Some(word)) => {
             changed(format!("'{word}' is not carried over: early requests are held back"))
@@ -70,7 +72,26 @@ fn limit_req(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     }
 }
 
+fn is_dry_run(scope: &Scope<'_>, name: &str) -> bool {
+    scope.nearest(name).is_some_and(|one| one.arg(0) == "on")
+}
+
+/// A zone's name as the gateway allows it. Two names do not become one.
+fn zone_word(name: &str) -> String {
+    let mut word = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => word.push(char::from(byte)),
+            _ => word.push_str(&format!(".{byte:02x}")),
+        }
+    }
+    word
+}
+
 fn limit_conn(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    if is_dry_run(scope, "limit_conn_dry_run") {
+        return nothing("does not hold in nginx: limit_conn_dry_run is on");
+    }
     let name = directive.arg(0);
     match scope.context.definitions.connection_zones.get(name) {
         Some(Ok(())) => {}
@@ -78,10 +99,12 @@ fn limit_conn(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
         None => return not(format!("there is no limit_conn_zone '{name}'")),
     }
     match directive.arg(1).parse::<u32>() {
-        Ok(number) => match scope.set("limit_conn", Value::Number(number.into())) {
-            Outcome::Carried => Outcome::Carried,
-            _ => not("one limit_conn in a block; the first one counts"),
-        },
+        Ok(number) => {
+            match scope.set("limit_conn", Value::Text(format!("{number} zone={}", zone_word(name)))) {
+                Outcome::Carried => Outcome::Carried,
+                _ => not("one limit_conn in a block; the first one counts"),
+            }
+        }
         Err(_) => not("a number is expected"),
     }
 }

@@ -101,6 +101,9 @@ fn error_log(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
         return not("there is one error log; the first one counts");
     }
     match directive.arg(0) {
+        _ if matches!(level, "warn" | "error") => changed(format!(
+            "the error log goes to standard error; with log_level = \"{level}\" it says nothing of starts, reloads and servers that come back"
+        )),
         "stderr" | "/dev/stderr" => Outcome::Carried,
         _ => changed("the error log goes to standard error; the service manager keeps it"),
     }

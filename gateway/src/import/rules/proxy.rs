@@ -1,6 +1,7 @@
 //! `proxy_*`, but for headers.
 
 use super::Rule::{self, By, Flag, Not, Nothing, Number, Only, Size, Time};
+use crate::config::replacement;
 use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
@@ -105,22 +106,28 @@ fn proxy_cookie_path(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     match directive.args()[..] {
         ["off"] => scope.set("proxy_cookie_path", Value::Pairs(Vec::new())),
         [from, to] => match pattern(from) {
-            Ok(()) if is_constant(from, to) => {
-                scope.block.add_pair("proxy_cookie_path", from, to);
-                Outcome::Carried
-            }
-            Ok(()) => not("variables are not possible in it"),
+            Ok(()) if !from.starts_with('~') && from.contains('$') => not("variables are not possible in it"),
+            Ok(()) => match groups(from, to) {
+                Ok(()) => {
+                    scope.block.add_pair("proxy_cookie_path", from, to);
+                    Outcome::Carried
+                }
+                Err(why) => not(why),
+            },
             Err(why) => not(why),
         },
         _ => not("off or two parts are expected"),
     }
 }
 
-/// A regular expression may have a `$` at its end, and its replacement the groups that it found.
-fn is_constant(from: &str, to: &str) -> bool {
-    let is_regex = from.starts_with('~');
-    let group = |name: &String| is_regex && !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
-    (is_regex || !from.contains('$')) && crate::import::variables::names(to).iter().all(group)
+/// A replacement may have the groups that the regular expression has found.
+fn groups(from: &str, to: &str) -> Result<(), String> {
+    let regex = match from.strip_prefix('~') {
+        Some(regex) => regex.trim_start_matches('*').trim_start().to_owned(),
+        None => regex::escape(from),
+    };
+    let regex = regex::Regex::new(&regex).map_err(|error| error.to_string())?;
+    replacement(&regex, to).map(drop)
 }
 
 /// nginx's regular expressions can do more than ours: look-around and back references.

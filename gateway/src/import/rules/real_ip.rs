@@ -18,10 +18,8 @@ fn header<'a>(scope: &Scope<'a>) -> &'a str {
 
 fn set_real_ip_from(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     let header = header(scope);
-    if header.eq_ignore_ascii_case("proxy_protocol") {
-        return nothing(BY_LISTEN);
-    }
-    if !header.eq_ignore_ascii_case("X-Forwarded-For") {
+    let by_listen = header.eq_ignore_ascii_case("proxy_protocol");
+    if !by_listen && !header.eq_ignore_ascii_case("X-Forwarded-For") {
         return not(format!("the gateway reads X-Forwarded-For and PROXY protocol, and not {header}"));
     }
     if scope.level == Level::Location {
@@ -31,6 +29,7 @@ fn set_real_ip_from(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     scope.block.add("trusted_proxies", network);
     match scope.nearest("real_ip_recursive").map(|one| one.arg(0)) {
         Some("on") => Outcome::Carried,
+        _ if by_listen => Outcome::Carried,
         _ => changed("the client is the last address that is not trusted, as with real_ip_recursive on"),
     }
 }

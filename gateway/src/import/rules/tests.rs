@@ -42,7 +42,8 @@ fn clients() {
         ("send_timeout soon;", "'soon' is no time"),
         ("send_timeout 1s 2s;", "one argument is expected"),
         ("send_timeout 1s; send_timeout 2s;", "the first one counts"),
-        ("underscores_in_headers on;", "NeedsNothing"),
+        ("underscores_in_headers on;", "NotCarried"),
+        ("underscores_in_headers off;", "NeedsNothing"),
         ("location /k { keepalive_timeout 5; proxy_pass http://t:1; }", "holds for connections"),
     ]);
 }
@@ -91,7 +92,9 @@ fn proxying() {
         ("proxy_next_upstream error denied;", "without denied"),
         ("proxy_redirect default;", "NeedsNothing"),
         ("proxy_redirect http://$host/ /;", "second part only"),
-        ("proxy_cookie_path / $x;", "variables are not possible"),
+        ("proxy_cookie_path / $x;", "only $1 to $9"),
+        ("proxy_cookie_path ~^/(a) $0;", "only $1 to $9"),
+        ("proxy_cookie_path ~^/(a) $2;", "no group $2"),
         ("proxy_http_version 1.0;", "Changed"),
         ("proxy_cache off;", "NeedsNothing"),
         ("proxy_cache_valid 1m;", "does not cache"),
@@ -124,9 +127,13 @@ fn limits() {
         "limit_req_zone $binary_remote_addr zone=a:1m rate=10r/s; limit_conn_zone $remote_addr zone=c:1m;";
     assert!(
         limited(zone, "limit_req zone=a burst=20 nodelay;")
-            .contains("limit_req = \"10r/s burst=20 nodelay\"")
+            .contains("limit_req = \"10r/s burst=20 nodelay zone=a\"")
     );
-    assert!(limited(zone, "limit_conn c 7;").contains("limit_conn = 7"));
+    assert!(limited(zone, "limit_conn c 7;").contains("limit_conn = \"7 zone=c\""));
+    let dry = limited(zone, "limit_req zone=a; limit_conn c 7; limit_req_dry_run on; limit_conn_dry_run on;");
+    assert!(!dry.contains("limit_req =") && !dry.contains("limit_conn ="), "{dry}");
+    let odd = zone.replace("zone=a:", "zone=a.b/c:");
+    assert!(limited(&odd, "limit_req zone=a.b/c;").contains("zone=a.2eb.2fc\""));
     assert!(limited(zone, "limit_req zone=a burst=20 delay=8;").contains("'delay=8' is not carried over"));
     assert!(limited(zone, "limit_req zone=b;").contains("no limit_req_zone 'b'"));
     assert!(
@@ -221,4 +228,32 @@ fn every_rule_is_there_once() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
+}
+
+#[test]
+fn what_nginx_and_the_gateway_call_by_other_names() {
+    let said = |text: &str| {
+        let result = imported(text);
+        format!("{}{:?}", result.toml, result.notes)
+    };
+    let rest = "location / { proxy_pass http://t; } }";
+    // Who is believed about clients.
+    let listen = format!(
+        "server {{ listen 80 proxy_protocol; real_ip_header proxy_protocol; set_real_ip_from 10.0.0.0/8; {rest}"
+    );
+    assert!(said(&listen).contains("trusted_proxies = [\"10.0.0.0/8\"]"));
+    let nobody = format!("server {{ listen 80 proxy_protocol; {rest}");
+    assert!(said(&nobody).contains("trusted_proxies = [\"255.255.255.255/32\"]"));
+    // Handshakes.
+    let rejects = format!(
+        "server {{ listen 443 ssl default_server; ssl_reject_handshake on; }} server {{ listen 80; {rest}"
+    );
+    let result = said(&rejects);
+    assert!(
+        result.matches("[[server]]").count() == 1 && result.contains("certificate of the default server"),
+        "{result}"
+    );
+    // Retries.
+    let two = format!("upstream t {{ server 127.0.0.1:1; server 127.0.0.1:2; }} server {{ listen 80; {rest}");
+    assert!(said(&two).contains("retry_budget = 100"));
 }
