@@ -1,15 +1,11 @@
 //! `http`: what holds for all servers, the upstreams, the servers.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-
 use super::block::{Block, Value};
 use super::definitions::is_upgrade_map;
-use super::listen::Listen;
 use super::parser::Directive;
 use super::scope::{Context, Level, Scope, not, nothing};
 use super::server::{self, Server};
-use super::upstream;
+use super::{sockets, upstream};
 
 /// The blocks of our configuration.
 #[derive(Default)]
@@ -59,7 +55,7 @@ pub(super) fn translate(
     for (key, value) in [("proxy_connect_timeout", "60s"), ("proxy_read_timeout", "60s")] {
         http.set_because(key, Value::Text(value.into()), "nginx's default; leave it out for the gateway's");
     }
-    let mut servers = join(servers, context);
+    let mut servers = sockets::join(servers, context);
     if !http.has("trusted_proxies") {
         servers.iter_mut().for_each(believe_nobody);
     }
@@ -74,44 +70,4 @@ fn believe_nobody(server: &mut Block) {
         let nobody = Value::List(vec!["255.255.255.255/32".into()]);
         server.set_because("trusted_proxies", nobody, "nobody, as nginx without set_real_ip_from");
     }
-}
-
-/// What belongs to a socket is said by one server in nginx, and by each of its servers here.
-fn join(mut servers: Vec<Server>, context: &mut Context) -> Vec<Block> {
-    let mut sockets: HashMap<SocketAddr, (Listen, usize)> = HashMap::new();
-    for (index, server) in servers.iter().enumerate() {
-        for listen in &server.listens {
-            let (socket, default) = sockets.entry(listen.address).or_insert_with(|| (listen.clone(), index));
-            socket.ssl |= listen.ssl;
-            socket.http2 |= listen.http2;
-            socket.proxy_protocol |= listen.proxy_protocol;
-            if listen.default_server {
-                *default = index;
-            }
-        }
-    }
-    let mut blocks = Vec::new();
-    for (index, server) in servers.iter_mut().enumerate() {
-        let of = |listen: &Listen| sockets.get(&listen.address);
-        if let Some(note) = server.only_as_default.take()
-            && !server.listens.iter().filter_map(of).any(|(_, default)| *default == index)
-        {
-            context.notes.push(note);
-            continue;
-        }
-        if server.is_behind && server.listens.iter().filter_map(of).all(|(_, default)| *default + 1 == index)
-        {
-            continue;
-        }
-        let text = |listen: &Listen| {
-            let socket = of(listen).map_or(listen, |(socket, _)| socket);
-            Listen { default_server: listen.default_server, ..socket.clone() }.text()
-        };
-        let mut block = Block { comment: std::mem::take(&mut server.block.comment), ..Block::default() };
-        block.set("listen", Value::List(server.listens.iter().map(text).collect()));
-        block.entries.append(&mut server.block.entries);
-        block.children.append(&mut server.block.children);
-        blocks.push(block);
-    }
-    blocks
 }

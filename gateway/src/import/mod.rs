@@ -25,6 +25,7 @@ mod regex;
 mod rules;
 mod scope;
 mod server;
+mod sockets;
 mod toml;
 mod units;
 mod upstream;

@@ -18,6 +18,8 @@ pub(super) struct Server {
     pub(super) only_as_default: Option<Note>,
     /// It stands behind another one, for hosts that only that one's regular expression knows; not if that one is the default.
     pub(super) is_behind: bool,
+    /// What to say if it listens with ssl and has none.
+    pub(super) without_certificate: Option<Note>,
 }
 
 /// A server's name, for what no other name is for.
@@ -27,12 +29,22 @@ const ANY_HOST: &str = "~.";
 pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Server> {
     let inner = directive.inner();
     let mut scope = http.inner(Level::Server, [inner]);
-    let listens = listens(&mut scope);
+    let mut listens = listens(&mut scope);
     if listens.is_empty() {
         scope.context.report_whole(directive, &not("is left out: none of its addresses can be used"));
         return Vec::new();
     }
     let (mut names, is_unsure) = names(&mut scope);
+    let mut refusing = None;
+    if scope.nearest("ssl_reject_handshake").is_some_and(|one| one.arg(0) == "on") {
+        let (tls, rest): (Vec<_>, Vec<_>) = listens.into_iter().partition(|listen| listen.ssl);
+        listens = rest;
+        refusing = (!tls.is_empty()).then(|| without_handshake(directive, tls, &names));
+        if listens.is_empty() {
+            report_handshake(&mut scope);
+            return refusing.into_iter().collect();
+        }
+    }
     let answers = Answers::find(&mut scope, &names, &listens);
     let (plain, listens): (Vec<_>, Vec<_>) = match answers.plain {
         Some(_) => listens.into_iter().partition(|listen| !listen.ssl),
@@ -101,17 +113,55 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
             .push("Closed: for whom a regular expression of the server before is, cannot be said.".into());
         Server { is_behind: true, ..closed }
     });
-    servers.push(Server { listens, block, only_as_default, is_behind: false });
+    servers.push(Server { listens, block, only_as_default, is_behind: false, without_certificate: None });
     servers.extend(closed);
     servers.extend(redirects);
+    servers.extend(refusing);
+    servers.iter_mut().for_each(|server| server.without_certificate = Some(without_certificate(directive)));
     servers
+}
+
+/// What has to be said if a server has no certificate.
+fn without_certificate(directive: &Directive) -> Note {
+    let why = "ssl: it has no certificate that can be used; that of another server of the socket is written, and without one it does not listen with ssl";
+    Note::new(directive, Kind::NotCarried, why)
+}
+
+/// In place of a server that refuses handshakes: without it, who names no host would reach another server.
+fn without_handshake(directive: &Directive, listens: Vec<Listen>, names: &[String]) -> Server {
+    let mut server = answering(listens, names, closed::ANSWER, &Block::default());
+    let why = "Closed: in nginx, ssl_reject_handshake refuses the handshake.";
+    server.block.comment.push(why.into());
+    server.without_certificate = Some(without_certificate(directive));
+    server
+}
+
+/// Nothing of such a server is ever reached.
+fn report_handshake(scope: &mut Scope<'_>) {
+    for one in scope.siblings() {
+        match one.name() {
+            "listen" | "server_name" | "http2" | "ssl" => {}
+            "ssl_reject_handshake" => scope.apply(one),
+            _ => scope.context.report_whole(one, &nothing("is never reached: no handshake succeeds")),
+        }
+    }
 }
 
 fn listens(scope: &mut Scope<'_>) -> Vec<Listen> {
     let directives = scope.siblings();
+    let chain = scope.chain.clone();
+    let is_on = |name: &str| {
+        let nearest = chain.iter().rev().find_map(|block| block.iter().find(|one| one.name() == name));
+        nearest.is_some_and(|one| one.arg(0) == "on")
+    };
     let mut listens: Vec<Listen> = Vec::new();
     for directive in directives.iter().filter(|one| one.name() == "listen") {
         let (new, outcome) = listen::parse(directive);
+        let http2 = new.iter().any(|listen| listen.http2 && !listen.ssl) && !is_on("ssl");
+        let outcome = match outcome {
+            Outcome::Carried if http2 => changed("HTTP/2 is offered by TLS only"),
+            outcome => outcome,
+        };
         scope.context.report(directive, outcome);
         for one in new {
             if listens.iter().all(|known| known.address != one.address) {
@@ -122,10 +172,9 @@ fn listens(scope: &mut Scope<'_>) -> Vec<Listen> {
     if directives.iter().all(|one| one.name() != "listen") {
         listens.push(Listen::default_port());
     }
-    let is_on = |name| scope.nearest(name).is_some_and(|one: &Directive| one.arg(0) == "on");
-    let (ssl, http2) = (is_on("ssl"), is_on("http2"));
+    let http2 = is_on("http2");
     for listen in &mut listens {
-        listen.ssl |= ssl;
+        listen.ssl |= is_on("ssl");
         listen.http2 |= http2 && listen.ssl;
     }
     let has_plain = listens.iter().any(|listen| !listen.ssl);
@@ -242,7 +291,7 @@ fn answering(listens: Vec<Listen>, names: &[String], answer: &str, other: &Block
             block.set(key, value.clone());
         }
     }
-    Server { listens, block, only_as_default: None, is_behind: false }
+    Server { listens, block, only_as_default: None, is_behind: false, without_certificate: None }
 }
 
 fn without_default(listens: &[Listen]) -> Vec<Listen> {
@@ -327,6 +376,56 @@ mod tests {
         );
         // They reach it anyway.
         assert_eq!(servers(unsure).len(), 1);
+    }
+
+    #[test]
+    fn who_gets_no_handshake_gets_nothing() {
+        let rejects = "server { listen 443 ssl default_server; ssl_reject_handshake on; return 444; }";
+        let own = format!(
+            "server {{ listen 443 ssl; server_name a; ssl_certificate /c; ssl_certificate_key /k; {PROXY} }}"
+        );
+        let found = servers(&format!("{rejects} {own}"));
+        // An unknown name would reach the first server of the socket else.
+        assert_eq!(
+            found[0],
+            "listen = [\"0.0.0.0:443 ssl default_server\"]; return = \"403\"; \
+             ssl_certificate = \"/c\" # of another server: it has none of its own; \
+             ssl_certificate_key = \"/k\" # of another server: it has none of its own"
+        );
+        assert!(found[1].starts_with("listen = [\"0.0.0.0:443 ssl\"]; server_name = [\"a\"]"));
+        // Nobody else has a certificate, so that nothing listens.
+        let plain = format!("server {{ listen 80; {PROXY} }}");
+        assert_eq!(servers(&format!("{rejects} {plain}")).len(), 1);
+        // Where it listens without TLS too, that is as it was.
+        let both = rejects.replace("listen", "listen 80; listen").replace("444", "410");
+        let found = servers(&format!("{both} {own}"));
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[0], "listen = [\"0.0.0.0:80\"]; return = \"410\"");
+        assert!(
+            found[1].starts_with("listen = [\"0.0.0.0:443 ssl default_server\"]; return = \"403\""),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn no_certificate_is_needed_that_is_not_there() {
+        let variable = "ssl_certificate /c/$ssl_server_name; ssl_certificate_key /k/$ssl_server_name;";
+        let server = |tls: &str| format!("server {{ listen 80; listen 443 ssl; {tls} {PROXY} }}");
+        for (config, listens) in [
+            (server(""), "[\"0.0.0.0:80\"]"),
+            (server(variable), "[\"0.0.0.0:80\"]"),
+            (server("ssl_certificate /c;"), "[\"0.0.0.0:80\"]"),
+            (
+                format!("{} {}", server(variable), server("ssl_certificate /c; ssl_certificate_key /k;")),
+                "[\"0.0.0.0:80\", \"0.0.0.0:443 ssl\"]",
+            ),
+        ] {
+            assert!(servers(&config)[0].starts_with(&format!("listen = {listens}")), "{config}");
+        }
+        assert_eq!(
+            servers("server { listen 80 http2; return 204; }"),
+            ["listen = [\"0.0.0.0:80\"]; return = \"204\""]
+        );
     }
 
     #[test]

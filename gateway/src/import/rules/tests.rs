@@ -244,15 +244,6 @@ fn what_nginx_and_the_gateway_call_by_other_names() {
     assert!(said(&listen).contains("trusted_proxies = [\"10.0.0.0/8\"]"));
     let nobody = format!("server {{ listen 80 proxy_protocol; {rest}");
     assert!(said(&nobody).contains("trusted_proxies = [\"255.255.255.255/32\"]"));
-    // Handshakes.
-    let rejects = format!(
-        "server {{ listen 443 ssl default_server; ssl_reject_handshake on; }} server {{ listen 80; {rest}"
-    );
-    let result = said(&rejects);
-    assert!(
-        result.matches("[[server]]").count() == 1 && result.contains("certificate of the default server"),
-        "{result}"
-    );
     // Retries.
     let two = format!("upstream t {{ server 127.0.0.1:1; server 127.0.0.1:2; }} server {{ listen 80; {rest}");
     assert!(said(&two).contains("retry_budget = 100"));

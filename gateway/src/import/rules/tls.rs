@@ -48,7 +48,10 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("ssl_early_data", Only("off", "early data can be replayed; the gateway does not take it")),
     (
         "ssl_reject_handshake",
-        Only("off", "a host that no server names gets the certificate of the default server"),
+        Only(
+            "off",
+            "no handshake is refused: who names a host that no other server has gets the certificate of another server, and 403",
+        ),
     ),
 ];
 
