@@ -29,10 +29,15 @@ pub(super) fn guard<'a>(chain: &[&'a [Directive]], definitions: &Definitions) ->
 
 /// The `if` of one of these blocks that refuses some requests, where the gateway would refuse none.
 pub(super) fn condition<'a>(chain: &[&'a [Directive]], definitions: &Definitions) -> Option<&'a Directive> {
+    let server = chain.get(1).copied().unwrap_or_default();
+    // In a server it is an answer of its own.
+    let is_known = |one: &Directive| {
+        server.iter().any(|other| std::ptr::eq(other, one)) && redirect::of_if(one).is_some()
+    };
     let of_blocks = chain.iter().rev().flat_map(|block| block.iter());
-    of_blocks.filter(|one| one.name() == "if").find(|one| {
-        one.inner().iter().any(refuses) && redirect::of_if(one).is_none() && !is_filter(one, definitions)
-    })
+    of_blocks
+        .filter(|one| one.name() == "if")
+        .find(|one| one.inner().iter().any(refuses) && !is_known(one) && !is_filter(one, definitions))
 }
 
 /// Whether it answers an error of the client's.
