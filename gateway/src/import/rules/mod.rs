@@ -3,6 +3,7 @@
 mod client;
 mod compression;
 mod core;
+mod expires;
 mod headers;
 mod limits;
 mod log;
@@ -36,10 +37,11 @@ enum Rule {
 
 type Rules = &'static [(&'static str, Rule)];
 
-const ALL: [Rules; 10] = [
+const ALL: [Rules; 11] = [
     client::RULES,
     compression::RULES,
     core::RULES,
+    expires::RULES,
     headers::RULES,
     limits::RULES,
     log::RULES,
