@@ -112,6 +112,12 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = -1", "10 zone=NAME"),
         (
             PASS,
+            "proxy_pass = \"http://tomcats\"\nlimit_req_status = 200",
+            "limit_req_status: is 200; 400 to 599",
+        ),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn_status = 444", "limit_conn_status: is 444"),
+        (
+            PASS,
             "proxy_pass = \"http://tomcats\"\nlimit_req = \"60r/m zone=a burst=5\"\n[[server.location]]\npath = \"/a\"\nreturn = \"200\"\n\
              limit_req = \"1r/s zone=a\"\n[[server.location]]\npath = \"/b\"\nreturn = \"200\"\nlimit_req = \"2r/s zone=a\"",
             "location 2 (/b): limit_req: zone a has 2r/s here and 60r/m in server 1: limit_req",
