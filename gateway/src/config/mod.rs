@@ -165,7 +165,9 @@ impl Config {
     }
 
     /// The same of a file that is read already.
-    #[cfg(test)]
+    ///
+    /// # Errors
+    /// Names the key and what is allowed.
     pub(crate) fn of_raw(file: raw::File) -> Result<Self, satchel_common::config::Invalid> {
         check::check(file)
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::parser::Directive;
+use super::upstream;
 
 /// A `log_format`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,10 @@ pub(super) struct Definitions {
     pub(super) request_zones: HashMap<String, Result<String, String>>,
     /// Each `limit_conn_zone`.
     pub(super) connection_zones: HashMap<String, Result<(), String>>,
-    pub(super) upstreams: Vec<String>,
+    /// Each upstream, or why it cannot be used.
+    pub(super) upstreams: HashMap<String, Result<(), String>>,
+    /// `proxy_next_upstream` is off in `http`, and on nowhere.
+    pub(super) never_retries: bool,
     /// The `map` or another directive that sets a variable, by the variable's name.
     variables: HashMap<String, (String, usize)>,
     /// What the variable of a `map` is made of.
@@ -36,7 +40,13 @@ impl Definitions {
         for directive in directives {
             all.variable(directive);
             match directive.name() {
-                "upstream" => all.upstreams.push(directive.arg(0).to_owned()),
+                "upstream" => {
+                    let name = directive.arg(0).to_owned();
+                    all.upstreams.entry(name).or_insert_with(|| upstream::usable(directive));
+                }
+                "proxy_next_upstream" if directive.arg(0) == "off" => {
+                    all.never_retries = retries(directives).all(|word| word == "off")
+                }
                 "log_format" => {
                     let args = directive.args();
                     let is_option = |text: &str| text.starts_with("escape=");
@@ -107,6 +117,12 @@ impl Definitions {
     }
 }
 
+/// The first word of each `proxy_next_upstream`.
+fn retries(directives: &[Directive]) -> Box<dyn Iterator<Item = &str> + '_> {
+    let own = directives.iter().filter(|one| one.name() == "proxy_next_upstream").map(|one| one.arg(0));
+    Box::new(own.chain(directives.iter().flat_map(|one| retries(one.inner()))))
+}
+
 /// `map $http_upgrade $connection_upgrade { default upgrade; '' close; }`
 pub(super) fn is_upgrade_map(directive: &Directive) -> bool {
     let lines = directive.inner().iter();
@@ -147,12 +163,13 @@ mod tests {
         let all = Definitions::collect(&directives(
             "log_format main escape=json '$a ' '$b'; limit_req_zone $binary_remote_addr zone=one:10m rate=5r/s;
              limit_req_zone $server_name zone=two:10m rate=5r/s; limit_conn_zone $remote_addr zone=c:1m;
-             upstream tomcats { } map $http_x $y { default 1; } server { set $z 1; }",
+             upstream tomcats { server a; } upstream none { server unix:/s; } map $http_x $y { default 1; } server { set $z 1; }",
         ));
         assert_eq!(all.formats["main"], LogFormat { text: "$a $b".into(), is_json: true });
         assert_eq!(all.request_zones["one"], Ok("5r/s".into()));
         assert!(all.request_zones["two"].is_err() && all.connection_zones["c"].is_ok());
-        assert_eq!(all.upstreams, ["tomcats"]);
+        assert_eq!(all.upstreams["tomcats"], Ok(()));
+        assert!(all.upstreams["none"].is_err());
         assert!(all.why_unknown("y").contains("'map' in line 3") && all.why_unknown("z").contains("'set'"));
         assert!(all.why_unknown("1").contains("regular expression"));
     }

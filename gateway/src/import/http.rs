@@ -28,10 +28,14 @@ pub(super) fn translate(
         refusing: None,
         context,
     };
-    let mut upstreams = Vec::new();
+    let mut upstreams: Vec<Block> = Vec::new();
     for one in directives {
+        let is_known = |block: &Block| block.get("name") == Some(&Value::Text(one.arg(0).to_owned()));
         match one.name() {
             "server" => {}
+            "upstream" if upstreams.iter().any(is_known) => {
+                scope.context.report_whole(one, &not("is here twice; the first one counts"));
+            }
             "upstream" => upstreams.extend(upstream::translate(one, scope.context).map(|mut block| {
                 block.comment.insert(0, place(one));
                 block

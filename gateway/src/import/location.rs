@@ -200,8 +200,10 @@ fn target(scope: &Scope<'_>, directive: &Directive, path: &str) -> Result<(Strin
     if path.starts_with('~') && !uri.is_empty() {
         return Err("proxy_pass cannot have a path in a location that is a regular expression".into());
     }
-    if scope.context.definitions.upstreams.iter().any(|known| known == name) {
-        return Ok((text.to_owned(), Outcome::Carried));
+    match scope.context.definitions.upstreams.get(name) {
+        Some(Ok(())) => return Ok((text.to_owned(), Outcome::Carried)),
+        Some(Err(why)) => return Err(why.clone()),
+        None => {}
     }
     let address = upstream::address(name).ok_or_else(|| format!("'{name}' is no host with a port"))?;
     let outcome = match address == name {

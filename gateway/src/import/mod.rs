@@ -29,6 +29,7 @@ mod sockets;
 mod toml;
 mod units;
 mod upstream;
+mod valid;
 mod variables;
 
 use std::path::Path;
@@ -88,6 +89,12 @@ pub fn import(main_file: &Path) -> Result<Imported, ImportError> {
     toml::table(&mut out, "http", &found.http);
     found.upstreams.iter().for_each(|block| toml::array(&mut out, "upstream", "server", block));
     found.servers.iter().for_each(|block| toml::array(&mut out, "server", "location", block));
+    if found.servers.is_empty() {
+        toml::comment(
+            &mut out,
+            "No server is in it, and gateway --test wants one: this is a part of a configuration.",
+        );
+    }
     for (kind, title) in [
         (Kind::Changed, "Carried over, with a difference:"),
         (Kind::NotCarried, "NOT CARRIED OVER, and what to do instead:"),

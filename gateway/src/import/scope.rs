@@ -7,7 +7,7 @@ use super::definitions::Definitions;
 use super::note::{Kind, Note};
 use super::parser::Directive;
 use super::path::Path;
-use super::rules;
+use super::{rules, valid};
 
 /// What became of one directive. Every directive has one of these, so none is dropped silently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,10 +153,23 @@ impl<'a> Scope<'a> {
 
     /// Translates one directive by its rule.
     pub(super) fn apply(&mut self, directive: &Directive) {
-        let outcome = rules::run(self, directive);
+        let outcome = self.run(directive);
         match &outcome {
             Outcome::Not(_) | Outcome::Nothing(_) => self.context.report_whole(directive, &outcome),
             _ => self.context.report(directive, outcome),
+        }
+    }
+
+    /// The same without a word. What the gateway refuses is taken back.
+    fn run(&mut self, directive: &Directive) -> Outcome {
+        let before = self.block.clone();
+        let outcome = rules::run(self, directive);
+        match valid::check(&self.block) {
+            Ok(()) => outcome,
+            Err(why) => {
+                self.block = before;
+                not(format!("the gateway does not take it: {why}"))
+            }
         }
     }
 
@@ -170,7 +183,7 @@ impl<'a> Scope<'a> {
                 |name: &str| between[..depth].iter().any(|inner| inner.iter().any(|one| one.name() == name));
             for one in block.iter().filter(|one| !OWN.contains(&one.name()) && !is_replaced(one.name())) {
                 // What is to be said about it is said where it stands.
-                rules::run(self, one);
+                self.run(one);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! `upstream` with its servers.
 
+use satchel_common::address::HostPort;
+
 use super::block::{Block, Value};
 use super::parser::Directive;
 use super::scope::{Context, Outcome, changed, not, nothing};
@@ -11,10 +13,8 @@ const AFFINITY: &str =
 /// Translates one.
 pub(super) fn translate(directive: &Directive, context: &mut Context) -> Option<Block> {
     let name = directive.arg(0);
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    if name.is_empty() || !name.bytes().all(allowed) {
-        let why = not("give it a name of A-Z a-z 0-9 . _ - only: the servers see it as Host");
-        context.report_whole(directive, &why);
+    if let Err(why) = usable(directive) {
+        context.report_whole(directive, &not(format!("{why}; what it is for is closed (403)")));
         return None;
     }
     let mut block = Block::default();
@@ -23,17 +23,30 @@ pub(super) fn translate(directive: &Directive, context: &mut Context) -> Option<
         let outcome = one(&mut block, inner);
         context.report(inner, outcome);
     }
-    if block.children.len() > 1 {
+    if !context.definitions.never_retries {
         block.set_because(
             "retry_budget",
             Value::Number(100),
             "as nginx, which has no budget; leave it out for the gateway's",
         );
     }
-    if block.children.is_empty() {
-        block.comment.push("Its servers could not be carried over: add some.".into());
-    }
     Some(block)
+}
+
+/// Whether it can be carried over.
+pub(super) fn usable(directive: &Directive) -> Result<(), String> {
+    let name = directive.arg(0);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(allowed) {
+        return Err("give it a name of A-Z a-z 0-9 . _ - only: the servers see it as Host".into());
+    }
+    let mut servers = directive.inner().iter().filter(|one| one.name() == "server");
+    match servers.any(|server| address(server.arg(0)).is_some()) {
+        true => Ok(()),
+        false => Err(format!(
+            "upstream '{name}' has no server that can be carried over; one with an address is needed"
+        )),
+    }
 }
 
 fn one(block: &mut Block, directive: &Directive) -> Outcome {
@@ -68,12 +81,12 @@ fn one(block: &mut Block, directive: &Directive) -> Outcome {
             None => not("a time is expected"),
         },
         "keepalive_requests" | "keepalive_time" => nothing("connections are kept for as long as they work"),
-        "queue" => match directive.arg(0).parse() {
+        "queue" => match directive.arg(0).parse::<u32>() {
             Ok(number) => {
                 if let Some(time) = super::definitions::option(directive, "timeout=").and_then(units::time) {
                     set("queue_timeout", Value::Text(time));
                 }
-                set("queue", Value::Number(number))
+                set("queue", Value::Number(number.into()))
             }
             Err(_) => not("a number is expected"),
         },
@@ -141,12 +154,7 @@ pub(super) fn address(text: &str) -> Option<String> {
     if text.is_empty() || text.starts_with("unix:") || text.contains(['$', '/']) {
         return None;
     }
-    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
-            && (!host.contains(':') || host.ends_with(']'))
-    });
-    Some(if has_port { text.to_owned() } else { format!("{text}:80") })
+    [text.to_owned(), format!("{text}:80")].into_iter().find(|address| address.parse::<HostPort>().is_ok())
 }
 
 #[cfg(test)]
@@ -186,5 +194,37 @@ mod tests {
             assert!(said.iter().any(|note| note.contains(text)), "{text}: {said:?}");
         }
         assert!(!result.is_complete());
+    }
+
+    #[test]
+    fn retries_have_nginxs_budget() {
+        let budget = |http: &str, server: &str| {
+            let result = imported(&format!(
+                "{http} upstream t {{ server a:1; }} server {{ listen 80; {server} return 204; }}"
+            ));
+            result.toml.contains("retry_budget = 100 # as nginx")
+        };
+        assert!(budget("", "") && budget("proxy_next_upstream error;", ""));
+        assert!(!budget("proxy_next_upstream off;", ""));
+        assert!(budget("proxy_next_upstream off;", "location / { proxy_next_upstream error; }"));
+        // Others may be for it, too.
+        assert!(budget("", "proxy_next_upstream off;"));
+    }
+
+    #[test]
+    fn what_is_for_an_upstream_that_cannot_be_is_closed() {
+        for upstream in
+            ["upstream t { server unix:/run/t.sock; }", "upstream t { }", "upstream 't u' { server a:1; }"]
+        {
+            let name = if upstream.contains("'t u'") { "'http://t u'" } else { "http://t" };
+            let result =
+                imported(&format!("{upstream} server {{ listen 80; location / {{ proxy_pass {name}; }} }}"));
+            assert!(
+                !result.toml.contains("[[upstream]]") && result.toml.contains("return = \"403\""),
+                "{}",
+                result.toml
+            );
+            assert!(!result.is_complete(), "{upstream}");
+        }
     }
 }

@@ -141,7 +141,12 @@ fn resolver(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     if let Some(name) = servers.iter().find(|server| !is_address(server)) {
         return not(format!("'{name}' is a name; write its address into resolver.nameservers"));
     }
-    let new = Value::List(servers);
+    // With a port, where one of IPv6 would need brackets.
+    let written = |server: String| match server.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]:53"),
+        Err(_) => server,
+    };
+    let new = Value::List(servers.into_iter().map(written).collect());
     let resolver = &mut scope.context.resolver;
     match resolver.get("nameservers") {
         Some(known) if *known == new => return nothing("one resolver holds for all"),
@@ -158,5 +163,6 @@ fn resolver(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
 }
 
 fn is_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok()
+    text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+        || text.parse::<std::net::SocketAddr>().is_ok()
 }

@@ -109,5 +109,11 @@ pub(super) fn is_data(name: &str) -> bool {
     matches!(name, "types" | "map" | "geo" | "geoip2" | "split_clients" | "charset_map")
 }
 
+/// All directives that have a rule.
+#[cfg(test)]
+pub(super) fn names() -> Vec<&'static str> {
+    ALL.iter().flat_map(|rules| rules.iter()).map(|(name, _)| *name).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,9 @@ fn file(scope: &mut Scope<'_>, key: &'static str, directive: &Directive) -> Outc
     if scope.level == Level::Http {
         return nothing("is written into every server that listens with ssl and has none of its own");
     }
+    if path.is_empty() || scope.level == Level::Location {
+        return not("a server has a certificate");
+    }
     let whole = scope.context.whole_path(path);
     match scope.set(key, Value::Text(whole.clone())) {
         Outcome::Carried if whole != path => {

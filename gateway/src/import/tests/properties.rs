@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{checked, with_file};
-use crate::import::import;
+use super::{checked, imported, with_file};
+use crate::import::{import, rules};
 
 /// Words that lead deep into the translation.
 const WORDS: &[&str] = &[
@@ -104,7 +104,131 @@ const WORDS: &[&str] = &[
     "always",
 ];
 
+/// What may stand behind a directive, and should not always.
+const ARGUMENTS: &[&str] = &[
+    "",
+    "0",
+    "0m",
+    "00s",
+    "1",
+    "10",
+    "99999999999",
+    "-1",
+    "1k",
+    "1m30s",
+    "9999y",
+    "on",
+    "off",
+    "all",
+    "a",
+    "A-B",
+    "'a b'",
+    "a/b",
+    "a:1",
+    "é",
+    "$",
+    "$host",
+    "${host",
+    "$nothing",
+    "$1",
+    "~(",
+    "~^/(a)$",
+    "~*^/a",
+    "~(?!a)",
+    "/a",
+    "/a$1",
+    "http://t",
+    "http://t/",
+    "http://b.c:1/x",
+    "https://t",
+    "http://-",
+    "http://u",
+    "301",
+    "403",
+    "418",
+    "200",
+    "'a\nb'",
+    "'a\tb'",
+    "utf-8",
+    "'a;b'",
+    "text/html",
+    "10.0.0.1",
+    "10.0.0.0/8",
+    "[::1]",
+    "::1",
+    "always",
+    "error",
+    "timeout",
+    "http_500",
+    "http_418",
+    "non_idempotent",
+    "zone=r",
+    "zone=none",
+    "burst=1",
+    "burst=a",
+    "nodelay",
+    "c",
+    "Connection",
+    "Host",
+    "X-Real-IP",
+    "default",
+    "502",
+    "503 502",
+    "/50x.html",
+    "stderr",
+    "warn",
+    "combined",
+    "json",
+    "valid=0",
+    "proxy_protocol",
+    "X-Forwarded-For",
+    "=",
+    "443",
+    "[::]:1",
+    "ssl",
+    "http2",
+    "default_server",
+    "ipv6only=off",
+];
+
+/// Definitions that they may name.
+const DEFINED: &str = "upstream t { server 127.0.0.1:1; } upstream u { server unix:/u; } root /srv; location_less x;
+    limit_req_zone $binary_remote_addr zone=r:1m rate=1r/s; limit_conn_zone $remote_addr zone=c:1m;
+    limit_req_zone $remote_addr zone=none:1m rate=0r/s; log_format json '$status'; ssl_certificate /c; ssl_certificate_key /k;";
+
+fn directive() -> impl Strategy<Value = String> {
+    const STRUCTURE: &[&str] =
+        &["proxy_pass", "return", "rewrite", "listen", "server_name", "error_page", "internal"];
+    let name = prop_oneof![
+        3 => proptest::sample::select(rules::names()),
+        1 => proptest::sample::select(STRUCTURE),
+    ];
+    (name, proptest::collection::vec(proptest::sample::select(ARGUMENTS), 0..4)).prop_map(
+        |(name, arguments)| {
+            let quoted = |one: &&str| if one.is_empty() { "''".to_owned() } else { (*one).to_owned() };
+            format!("{name} {};", arguments.iter().map(quoted).collect::<Vec<_>>().join(" "))
+        },
+    )
+}
+
 proptest! {
+    /// Whatever a directive says, `gateway --test` takes what becomes of it.
+    #[test]
+    fn what_is_printed_is_valid(
+        http in proptest::collection::vec(directive(), 0..6),
+        server in proptest::collection::vec(directive(), 0..8),
+        location in proptest::collection::vec(directive(), 0..8),
+        peer in proptest::collection::vec(proptest::sample::select(&["weight=0", "weight=2", "weight=99999", "max_fails=-1", "max_conns=1",
+            "fail_timeout=0", "slow_start=9999y", "backup", "down", "drain", "resolve", "service=a.b", "service=", "route=x"][..]), 0..4),
+    ) {
+        let [http, server, location] = [http, server, location].map(|one| one.join(" "));
+        imported(&format!(
+            "{DEFINED} upstream p {{ server a:1 {}; queue 99999999999; keepalive_timeout 0; }} {http}
+             server {{ listen 80; {server} location / {{ {location} proxy_pass http://p; }} }} server {{ listen 443 ssl; return 204; }}",
+            peer.join(" ")
+        ));
+    }
+
     #[test]
     fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(result) = with_file(&bytes, import) {
