@@ -8,7 +8,7 @@ mod headers;
 mod limits;
 mod log;
 mod proxy;
-mod real_ip;
+pub(super) mod real_ip;
 mod refused;
 mod tls;
 

@@ -275,13 +275,6 @@ fn what_nginx_and_the_gateway_call_by_other_names() {
         format!("{}{:?}", result.toml, result.notes)
     };
     let rest = "location / { proxy_pass http://t; } }";
-    // Who is believed about clients.
-    let listen = format!(
-        "server {{ listen 80 proxy_protocol; real_ip_header proxy_protocol; set_real_ip_from 10.0.0.0/8; {rest}"
-    );
-    assert!(said(&listen).contains("trusted_proxies = [\"10.0.0.0/8\"]"));
-    let nobody = format!("server {{ listen 80 proxy_protocol; {rest}");
-    assert!(said(&nobody).contains("trusted_proxies = [\"255.255.255.255/32\"]"));
     // Retries.
     let two = format!("upstream t {{ server 127.0.0.1:1; server 127.0.0.1:2; }} server {{ listen 80; {rest}");
     assert!(said(&two).contains("retry_budget = 100"));
