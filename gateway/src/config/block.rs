@@ -300,10 +300,10 @@ fn returns(text: &str) -> Result<Action, String> {
         }
         let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
         let body = |text: &str| Template::parse_body(text).map_err(|error| error.to_string());
-        let text = match rest.trim() {
+        let text = match rest.trim_matches(' ') {
             "" => None,
             address if redirects => Some(template(address)?),
-            _ => Some(body(rest.trim_start_matches(' '))?),
+            _ => Some(body(rest)?),
         };
         if redirects && text.is_none() {
             return Err(format!("{status} needs an address, as in \"301 https://$host$request_uri\""));

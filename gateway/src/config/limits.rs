@@ -29,7 +29,7 @@ pub struct ConnectionLimit {
 }
 
 /// Reads `limit_req`. Without a `zone=` the zone is `place`, where it is written; no name of a zone can be that, since a place has blanks.
-pub(super) fn rate_limit(text: &str, place: &str) -> Result<Option<RateLimit>, String> {
+pub(crate) fn rate_limit(text: &str, place: &str) -> Result<Option<RateLimit>, String> {
     let mut words = text.split_ascii_whitespace();
     let rate = words.next().unwrap_or_default();
     if rate == "off" {

@@ -276,8 +276,12 @@ impl Settings {
             ("limit_conn_status", raw.limit_conn_status, &mut new.limit_conn_status),
         ] {
             *place = value.unwrap_or(*place);
-            if !(400..=599).contains(place) {
-                return Err(Invalid::new(key(name), format!("is {place}; 400 to 599 are allowed")));
+            // nginx's word for no answer at all.
+            if !(400..=599).contains(place) || *place == 444 {
+                return Err(Invalid::new(
+                    key(name),
+                    format!("is {place}; 400 to 599 are allowed, but not 444"),
+                ));
             }
         }
         if let Some(written) = &raw.limit_conn {

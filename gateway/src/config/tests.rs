@@ -92,6 +92,10 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\nreturn = \"404\"", "leave one out"),
         (PASS, "return = \"301\"", "needs an address"),
         (PASS, "return = \"99\"", "200 to 599"),
+        (PASS, "return = \"444\"", "return: is nginx's word for no answer"),
+        (PASS, "return = \"200 a\\u0000\"", "control characters"),
+        (PASS, "return = \"301 http://a\\n\"", "control characters"),
+        (PASS, "return = \"http://a\\n\"", "control characters"),
         ("[\"0.0.0.0:13355\"]", "[]", "listen"),
         ("[\"0.0.0.0:13355\"]", "[\"13355\"]", "13355"),
         ("[\"0.0.0.0:13355\"]", "[\"0.0.0.0:1\", \"0.0.0.0:1\"]", "twice"),
@@ -110,6 +114,12 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_req = \"10r/s zone=a b\"", "zone=NAME"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = \"a\"", "limit_conn: 'a' is not a limit"),
         (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn = -1", "10 zone=NAME"),
+        (
+            PASS,
+            "proxy_pass = \"http://tomcats\"\nlimit_req_status = 200",
+            "limit_req_status: is 200; 400 to 599",
+        ),
+        (PASS, "proxy_pass = \"http://tomcats\"\nlimit_conn_status = 444", "limit_conn_status: is 444"),
         (
             PASS,
             "proxy_pass = \"http://tomcats\"\nlimit_req = \"60r/m zone=a burst=5\"\n[[server.location]]\npath = \"/a\"\nreturn = \"200\"\n\
@@ -143,6 +153,21 @@ fn what_is_wrong_is_refused_by_name() {
         assert!(MINIMAL.contains(find), "{find}");
         let error = parse(&MINIMAL.replacen(find, replace, 1)).map(|_| ()).expect_err(replace);
         assert!(error.contains(named), "{replace}: {error}");
+    }
+}
+
+#[test]
+fn a_text_is_answered_as_it_is_written() {
+    for (text, answered) in
+        [("200 pong\\n", Some("pong\n")), ("200  a\\r\\n\\tb ", Some(" a\r\n\tb ")), ("404 ", None)]
+    {
+        let config =
+            parse(&MINIMAL.replace("proxy_pass = \"http://tomcats\"", &format!("return = \"{text}\"")));
+        let Action::Return { text: found, .. } = config.unwrap().servers[0].locations[0].action.clone()
+        else {
+            panic!("{text}");
+        };
+        assert_eq!(found, answered.map(|text| Template::parse_body(text).unwrap()));
     }
 }
 

@@ -5,7 +5,7 @@ use super::definitions::is_upgrade_map;
 use super::parser::Directive;
 use super::scope::{Context, Level, Scope, not, nothing};
 use super::server::{self, Server};
-use super::{sockets, upstream};
+use super::{believed, sockets, upstream};
 
 /// The blocks of our configuration.
 #[derive(Default)]
@@ -49,29 +49,17 @@ pub(super) fn translate(
         }
     }
     let mut servers: Vec<Server> = Vec::new();
+    let with_headers = believed::sockets(directives);
     for one in directives.iter().filter(|one| one.name() == "server") {
-        servers.extend(server::translate(&mut scope, one).into_iter().map(|mut server| {
+        for mut server in server::translate(&mut scope, one) {
             server.block.comment.insert(0, place(one));
-            server
-        }));
+            believed::write(&mut server, &with_headers, (directives, &scope.block), one, scope.context);
+            servers.push(server);
+        }
     }
     let mut http = scope.block;
     for (key, value) in [("proxy_connect_timeout", "60s"), ("proxy_read_timeout", "60s")] {
         http.set_because(key, Value::Text(value.into()), "nginx's default; leave it out for the gateway's");
     }
-    let mut servers = sockets::join(servers, context);
-    if !http.has("trusted_proxies") {
-        servers.iter_mut().for_each(believe_nobody);
-    }
-    Translated { http, upstreams, servers }
-}
-
-/// A PROXY protocol header has to be somebody's whose word counts; without set_real_ip_from nginx reads it and believes nobody.
-fn believe_nobody(server: &mut Block) {
-    let reads_headers = matches!(server.get("listen"), Some(Value::List(listens))
-        if listens.iter().any(|listen| listen.contains(" proxy_protocol")));
-    if reads_headers && !server.has("trusted_proxies") {
-        let nobody = Value::List(vec!["255.255.255.255/32".into()]);
-        server.set_because("trusted_proxies", nobody, "nobody, as nginx without set_real_ip_from");
-    }
+    Translated { http, upstreams, servers: sockets::join(servers, context) }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod believed;
 mod block;
 mod closed;
 mod definitions;

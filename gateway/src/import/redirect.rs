@@ -13,7 +13,7 @@ pub(super) fn of_return(directive: &Directive) -> Result<Answer, String> {
     let text = args.get(1).copied().unwrap_or_default();
     let is_address = |code: &str| matches!(code, "301" | "302" | "303" | "307" | "308");
     let breaks = args.len() == 2 && !is_address(args[0]);
-    if text.chars().any(|c| c.is_control() && c != '\t' && !(c == '\n' && breaks)) {
+    if text.chars().any(|c| c.is_control() && c != '\t' && !(breaks && matches!(c, '\n' | '\r'))) {
         return Err("the text has a control character; let the application answer".into());
     }
     if let Some(name) = args.iter().find_map(|arg| unknown(arg, Known::Request)) {
@@ -22,7 +22,9 @@ pub(super) fn of_return(directive: &Directive) -> Result<Answer, String> {
     let is_address =
         |text: &str| ["http://", "https://", "$scheme://"].iter().any(|start| text.starts_with(start));
     match args[..] {
-        ["444"] => Ok(("404".into(), changed("the connection is not cut; 404 is answered"))),
+        [code] | [code, _] if code.parse() == Ok(444_u16) => {
+            Ok(("404".into(), changed("the connection is not cut; 404 is answered")))
+        }
         [address] if is_address(address) => Ok((address.into(), Outcome::Carried)),
         [code] | [code, ""] => match code.parse::<u16>() {
             Ok(301 | 302 | 303 | 307 | 308) => Err(format!("{code} needs an address")),
@@ -130,12 +132,14 @@ mod tests {
             ("return https://example.com;", Some("https://example.com")),
             ("return 404;", Some("404")),
             ("return 444;", Some("404")),
+            ("return 0444 a;", Some("404")),
             ("return 200 'a b';", Some("200 a b")),
             ("return 301;", None),
             ("return 301 https://$1;", None),
             ("return 200 \"a\\nb\\n\";", Some("200 a\nb\n")),
             ("return 301 \"http://a\\n\";", None),
-            ("return 200 \"a\\rb\";", None),
+            ("return 200 \"a\\r\\n\\tb\";", Some("200 a\r\n\tb")),
+            ("return 200 \"a\u{7f}\";", None),
             ("return 99;", None),
             ("return /x;", None),
         ] {

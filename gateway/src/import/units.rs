@@ -1,17 +1,43 @@
 //! nginx's times and sizes in our units: a whole number with one unit.
 
+const UNITS: [(&str, u64); 8] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+    ("M", 2_592_000_000),
+    ("y", 31_536_000_000),
+];
+
 /// `60` is seconds in nginx, and `1m30s` one time.
 pub(super) fn time(text: &str) -> Option<String> {
-    const UNITS: [(&str, u64); 8] = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-        ("w", 604_800_000),
-        ("M", 2_592_000_000),
-        ("y", 31_536_000_000),
-    ];
+    let (total, parts) = millis(text)?;
+    let ours = &UNITS[..5];
+    let as_written =
+        parts == 1 && ours.iter().any(|(unit, _)| text.strip_suffix(unit).is_some_and(is_number));
+    if as_written {
+        return Some(text.to_owned());
+    }
+    // Seconds are read most easily; more than a day is not.
+    let fits = |millis: u64| total.is_multiple_of(millis);
+    let (unit, millis) = match () {
+        () if total > 0 && fits(86_400_000) => ("d", 86_400_000),
+        () if fits(1_000) => ("s", 1_000),
+        () => ("ms", 1),
+    };
+    Some(format!("{}{unit}", total / millis))
+}
+
+/// In seconds.
+pub(super) fn seconds(text: &str) -> Option<u64> {
+    let (total, _) = millis(text)?;
+    total.is_multiple_of(1_000).then_some(total / 1_000)
+}
+
+/// In milliseconds, and in how many parts it is written.
+fn millis(text: &str) -> Option<(u64, usize)> {
     let mut total = 0_u64;
     let mut rest = text.trim();
     let mut parts = 0;
@@ -28,23 +54,7 @@ pub(super) fn time(text: &str) -> Option<String> {
         rest = tail.trim_start();
         parts += 1;
     }
-    if parts == 0 {
-        return None;
-    }
-    let ours = &UNITS[..5];
-    let as_written =
-        parts == 1 && ours.iter().any(|(unit, _)| text.strip_suffix(unit).is_some_and(is_number));
-    if as_written {
-        return Some(text.to_owned());
-    }
-    // Seconds are read most easily; more than a day is not.
-    let fits = |millis: u64| total.is_multiple_of(millis);
-    let (unit, millis) = match () {
-        () if total > 0 && fits(86_400_000) => ("d", 86_400_000),
-        () if fits(1_000) => ("s", 1_000),
-        () => ("ms", 1),
-    };
-    Some(format!("{}{unit}", total / millis))
+    (parts > 0).then_some((total, parts))
 }
 
 /// `1024` is bytes in nginx.

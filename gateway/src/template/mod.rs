@@ -45,7 +45,7 @@ impl Template {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_body(text: &str) -> Result<Self, TemplateError> {
-        Self::parse_with(text, &['\t', '\n'])
+        Self::parse_with(text, &['\t', '\n', '\r'])
     }
 
     fn parse_with(text: &str, allowed: &[char]) -> Result<Self, TemplateError> {
@@ -152,7 +152,8 @@ mod tests {
     fn unknown_variables_are_named() {
         assert_eq!(Template::parse("$hots").unwrap_err(), TemplateError::Unknown("hots".into()));
         assert_eq!(Template::parse("a\r\nb").unwrap_err(), TemplateError::Control);
-        assert!(Template::parse("a\nb").is_err() && Template::parse_body("a\nb").is_ok());
+        assert!(Template::parse("a\nb").is_err() && Template::parse_body("a\r\n\tb").is_ok());
+        assert_eq!(Template::parse_body("a\0b").unwrap_err(), TemplateError::Control);
         assert_eq!(Template::parse("${host").unwrap_err(), TemplateError::Unclosed);
         assert!(Template::parse("$").is_err() && Template::parse("$http_").is_err());
     }

@@ -207,6 +207,11 @@ fn methods() -> Vec<Vec<Request>> {
 fn headers() -> Vec<Vec<Request>> {
     let set = || Request::get("/set/x?a=1&b=2&a=3");
     let mut cases = each([
+        Request::get("/expires/x"),
+        Request::get("/expires/x?s=302"),
+        Request::get("/expires/x?s=404"),
+        Request::get("/expires/x?h=Cache-Control:private"),
+        Request::get("/expires/past/x"),
         set().with("X-Some-Thing", "some thing").with("Cookie", "a=b; color=red; c=d"),
         set().with("X-Some-Thing", "one").with("X-Some-Thing", "two"),
         set().with("Cookie", "color=red").with("Cookie", "color=blue"),
@@ -571,8 +576,10 @@ fn cookies() -> Vec<Vec<Request>> {
 }
 
 fn returns() -> Vec<Vec<Request>> {
-    let names =
-        ["200", "204", "301", "302", "303", "307", "308", "url", "403", "404", "410", "503", "added", "page"];
+    let names = [
+        "200", "lines", "line", "204", "301", "302", "303", "307", "308", "url", "403", "404", "410", "503",
+        "added", "page",
+    ];
     let mut cases = each(names.map(|name| Request::get(&format!("/return/{name}?a=%20b"))));
     cases.extend(each(names.map(|name| Request::get(&format!("/return/{name}")).host("main.test:8080"))));
     cases.extend(each([
@@ -594,6 +601,7 @@ fn errors() -> Vec<Vec<Request>> {
         Request::new("POST", "/dead/x").body(bytes(10)),
         Request::get("/dead-page/x"),
         Request::new("HEAD", "/dead-page/x"),
+        Request::get("/dead-502/x"),
         Request::get("/50x.html"),
         Request::get("/kept-errors/?s=404"),
         Request::get("/kept-errors/?s=500"),
@@ -642,4 +650,7 @@ fn limits() -> Vec<Vec<Request>> {
         Request::get("/small/").body(bytes(2000)),
         post("/return/200").body(bytes(7 * MB)),
     ])
+    .into_iter()
+    .chain([vec![Request::get("/limited"), Request::get("/limited")]])
+    .collect()
 }

@@ -104,7 +104,7 @@ pub const KNOWN: &[Known] = &[
             own_page(d)
                 && header(d, "connection")
                 && match d.statuses {
-                    (502, 503) | (404, 404) => was == ("keep-alive", "close"),
+                    (502, 503) | (404, 404) | (429, 429) => was == ("keep-alive", "close"),
                     (301, 301) => unread && was == ("keep-alive", "close"),
                     (500, 500) => was == ("close", "keep-alive"),
                     _ => false,
@@ -197,6 +197,14 @@ pub const KNOWN: &[Known] = &[
     Known {
         why: "a parameter of a text's type does not keep its character set from being named",
         fits: |d| header(d, "content-type") && d.case.contains("text/html;x=y"),
+    },
+    Known {
+        why: "expires is Cache-Control, without the header Expires, and beside what the server says in it",
+        fits: |d| {
+            let both = d.gateway.strip_suffix(&d.nginx).is_some_and(|own| own == "private | ");
+            d.case.contains("/expires/")
+                && (header(d, "expires") && d.gateway == "-" || header(d, "cache-control") && both)
+        },
     },
     Known {
         why: "after a body that was not read the connection is closed",

@@ -6,14 +6,13 @@ use crate::import::scope::{Outcome, Scope, changed, not, nothing};
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("proxy_set_header", By(proxy_set_header)),
-    ("add_header", By(add_header)),
+    ("add_header", By(add_header_rule)),
     ("proxy_hide_header", By(proxy_hide_header)),
     ("charset", Text("charset")),
     ("charset_types", Not("charset is added to texts that have none")),
     ("override_charset", Not("a charset that Tomcat has set stays")),
     ("source_charset", Not("the gateway does not recode; let Tomcat send the charset that is wanted")),
     ("charset_map", Not("the gateway does not recode; let Tomcat send the charset that is wanted")),
-    ("expires", By(expires)),
     ("add_trailer", Not("trailers are passed on, and none is added")),
     ("add_header_inherit", Not("an inner add_header replaces the outer ones, as in nginx by default")),
     ("proxy_pass_header", Not("the gateway hides no header but those in proxy_hide_header")),
@@ -81,7 +80,13 @@ fn framing(scope: &Scope<'_>, name: &str, value: &str) -> Outcome {
     }
 }
 
-fn add_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+fn add_header_rule(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    let outcome = add_header(scope, directive);
+    super::expires::beside_fields(scope);
+    outcome
+}
+
+pub(super) fn add_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     let (name, value, always) = match directive.args()[..] {
         [name, value] => (name, value, ""),
         [name, value, "always"] => (name, value, " always"),
@@ -122,11 +127,4 @@ fn is_name(name: &str) -> bool {
 fn proxy_hide_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     scope.block.add("proxy_hide_header", directive.arg(0));
     Outcome::Carried
-}
-
-fn expires(_: &mut Scope<'_>, directive: &Directive) -> Outcome {
-    match directive.arg(0) {
-        "off" => nothing("it is nginx's default"),
-        _ => not("write add_header.Cache-Control = \"max-age=…\", or use Tomcat's ExpiresFilter"),
-    }
 }

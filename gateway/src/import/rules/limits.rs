@@ -1,6 +1,7 @@
 //! `limit_req` and `limit_conn`: by the client's address.
 
-use super::Rule::{self, By, Not, Nothing, Number, Only};
+use super::Rule::{self, By, Not, Nothing};
+use crate::config::rate_limit;
 use crate::import::block::Value;
 use crate::import::definitions::option;
 use crate::import::parser::Directive;
@@ -11,12 +12,12 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("limit_conn_zone", By(limit_conn_zone)),
     ("limit_req", By(limit_req)),
     ("limit_conn", By(limit_conn)),
-    ("limit_req_status", Number("limit_req_status")),
-    ("limit_conn_status", Number("limit_conn_status")),
+    ("limit_req_status", By(limit_req_status)),
+    ("limit_conn_status", By(limit_conn_status)),
     ("limit_req_log_level", Nothing("refused requests are in the access log")),
     ("limit_conn_log_level", Nothing("refused requests are in the access log")),
-    ("limit_req_dry_run", Only("off", "limit_req is left out, since it does not hold yet")),
-    ("limit_conn_dry_run", Only("off", "limit_conn is left out, since it does not hold yet")),
+    ("limit_req_dry_run", By(limit_req_dry_run)),
+    ("limit_conn_dry_run", By(limit_conn_dry_run)),
     ("limit_rate", Not("the speed of a response cannot be limited")),
     ("limit_rate_after", Not("the speed of a response cannot be limited")),
 ];
@@ -63,12 +64,61 @@ fn limit_req(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
         }
     }
     words.push(format!("zone={}", zone_word(name)));
-    match (scope.set("limit_req", Value::Text(words.join(" "))), lost) {
+    let text = words.join(" ");
+    if let Err(why) = rate_limit(&text, "") {
+        return not(why);
+    }
+    match (scope.set("limit_req", Value::Text(text)), lost) {
         (Outcome::Carried, Some(word)) => {
             changed(format!("'{word}' is not carried over: early requests are held back"))
         }
         (Outcome::Carried, None) => Outcome::Carried,
         _ => not("one limit_req in a block; the first one counts"),
+    }
+}
+
+fn limit_req_dry_run(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    dry_run(scope, directive, ("limit_req", Value::Text("off".into()), limit_req))
+}
+
+fn limit_conn_dry_run(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    dry_run(scope, directive, ("limit_conn", Value::Number(0), limit_conn))
+}
+
+/// A limit that only counts is left out. nginx inherits it and its dry run each by itself, so that one from outside may not hold here, or only
+/// here.
+fn dry_run(
+    scope: &mut Scope<'_>,
+    directive: &Directive,
+    (limit, none, translate): (&'static str, Value, fn(&mut Scope<'_>, &Directive) -> Outcome),
+) -> Outcome {
+    let has_own = scope.siblings().iter().any(|one| one.name() == limit);
+    let outer = scope.outer(limit);
+    if directive.arg(0) != "on" {
+        return match outer.filter(|_| !has_own) {
+            Some(outer) => translate(scope, outer),
+            None => nothing("limits hold unless they are left out"),
+        };
+    }
+    if outer.is_some() {
+        scope.block.set(limit, none);
+    }
+    not(format!("{limit} is left out, since it does not hold yet"))
+}
+
+fn limit_req_status(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    status(scope, "limit_req_status", directive)
+}
+
+fn limit_conn_status(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
+    status(scope, "limit_conn_status", directive)
+}
+
+fn status(scope: &mut Scope<'_>, key: &'static str, directive: &Directive) -> Outcome {
+    match directive.arg(0).parse::<u16>() {
+        Ok(444) => not("a connection is not cut without an answer; 503 is answered"),
+        Ok(status @ 400..=599) => scope.set(key, Value::Number(status.into())),
+        _ => not("a status of 400 to 599 is expected"),
     }
 }
 
@@ -99,12 +149,13 @@ fn limit_conn(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
         None => return not(format!("there is no limit_conn_zone '{name}'")),
     }
     match directive.arg(1).parse::<u32>() {
+        // It is none here, and refuses the configuration there.
+        Ok(0) | Err(_) => not("a number of at least 1 is expected"),
         Ok(number) => {
             match scope.set("limit_conn", Value::Text(format!("{number} zone={}", zone_word(name)))) {
                 Outcome::Carried => Outcome::Carried,
                 _ => not("one limit_conn in a block; the first one counts"),
             }
         }
-        Err(_) => not("a number is expected"),
     }
 }

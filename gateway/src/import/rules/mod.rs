@@ -3,11 +3,12 @@
 mod client;
 mod compression;
 mod core;
+mod expires;
 mod headers;
 mod limits;
 mod log;
 mod proxy;
-mod real_ip;
+pub(super) mod real_ip;
 mod refused;
 mod tls;
 
@@ -36,10 +37,11 @@ enum Rule {
 
 type Rules = &'static [(&'static str, Rule)];
 
-const ALL: [Rules; 10] = [
+const ALL: [Rules; 11] = [
     client::RULES,
     compression::RULES,
     core::RULES,
+    expires::RULES,
     headers::RULES,
     limits::RULES,
     log::RULES,

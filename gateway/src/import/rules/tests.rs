@@ -136,10 +136,48 @@ fn limits() {
     assert!(limited(&odd, "limit_req zone=a.b/c;").contains("zone=a.2eb.2fc\""));
     assert!(limited(zone, "limit_req zone=a burst=20 delay=8;").contains("'delay=8' is not carried over"));
     assert!(limited(zone, "limit_req zone=b;").contains("no limit_req_zone 'b'"));
+    for wrong in ["zone=a burst=many", "zone=a burst=-1"] {
+        let found = limited(zone, &format!("limit_req {wrong};"));
+        assert!(!found.contains("limit_req =") && found.contains("is not a limit"), "{found}");
+    }
+    let nameless = zone.replace("zone=a:", "zone=:").replace("10r/s", "xr/s");
+    assert!(!limited(&nameless, "limit_req burst=1;").contains("limit_req ="));
+    assert!(!limited(zone, "limit_conn c 0;").contains("limit_conn ="));
+    let status = limited(zone, "limit_req_status 429; limit_conn_status 444;");
+    assert!(status.contains("limit_req_status = 429") && !status.contains("limit_conn_status ="), "{status}");
     assert!(
         limited("limit_conn_zone $server_name zone=c:1m;", "limit_conn c 7;")
             .contains("by the client's address only")
     );
+}
+
+/// The limit and the dry run of `http` and a server, and what the two have here.
+#[test]
+fn limits_that_only_count_do_not_hold() {
+    const LIMIT: &str = "limit_req zone=a; limit_conn c 7;";
+    const DRY: &str = "limit_req_dry_run on; limit_conn_dry_run on;";
+    const NOT_DRY: &str = "limit_req_dry_run off; limit_conn_dry_run off;";
+    let written = "limit_req = \"1r/s zone=a\"; limit_conn = \"7 zone=c\"";
+    let none = "limit_req = \"off\"; limit_conn = 0";
+    for (http, server, of_http, of_server) in [
+        (DRY.to_owned() + LIMIT, String::new(), "", ""),
+        (LIMIT.to_owned(), DRY.to_owned(), written, none),
+        (LIMIT.to_owned(), LIMIT.replace('7', "8") + DRY, written, none),
+        (DRY.to_owned(), LIMIT.to_owned(), "", ""),
+        (LIMIT.to_owned() + DRY, NOT_DRY.to_owned(), "", written),
+    ] {
+        let result = imported(&format!(
+            "limit_req_zone $remote_addr zone=a:1m rate=1r/s; limit_conn_zone $remote_addr zone=c:1m; {http}
+             server {{ listen 1; {server} location / {{ return 204; }} }}"
+        ));
+        let (outer, inner) = result.toml.split_once("[[server]]").unwrap();
+        let limits = |text: &str| {
+            text.lines().filter(|line| line.starts_with("limit_")).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!((limits(outer).as_str(), limits(inner).as_str()), (of_http, of_server), "{http} {server}");
+        let is_dry = [&http, &server].iter().any(|text| text.contains(DRY));
+        assert_eq!(result.is_complete(), !is_dry, "{:?}", result.notes);
+    }
 }
 
 #[test]
@@ -237,13 +275,6 @@ fn what_nginx_and_the_gateway_call_by_other_names() {
         format!("{}{:?}", result.toml, result.notes)
     };
     let rest = "location / { proxy_pass http://t; } }";
-    // Who is believed about clients.
-    let listen = format!(
-        "server {{ listen 80 proxy_protocol; real_ip_header proxy_protocol; set_real_ip_from 10.0.0.0/8; {rest}"
-    );
-    assert!(said(&listen).contains("trusted_proxies = [\"10.0.0.0/8\"]"));
-    let nobody = format!("server {{ listen 80 proxy_protocol; {rest}");
-    assert!(said(&nobody).contains("trusted_proxies = [\"255.255.255.255/32\"]"));
     // Retries.
     let two = format!("upstream t {{ server 127.0.0.1:1; server 127.0.0.1:2; }} server {{ listen 80; {rest}");
     assert!(said(&two).contains("retry_budget = 100"));
