@@ -39,6 +39,9 @@ const CLIENT: [&str; 11] = [
     "ssl_client",
 ];
 
+/// What every client says of itself as it likes. An `if` that asks for nothing else keeps robots and strange names away, and protects nothing.
+const SAID: [&str; 5] = ["http_user_agent", "http_referer", "host", "http_host", "server_name"];
+
 /// The directive that restricts what is in the innermost of these blocks, before a server is asked.
 pub(super) fn guard<'a>(chain: &[&'a [Directive]]) -> Option<&'a Directive> {
     let blocks = || chain.iter().rev().copied();
@@ -80,9 +83,11 @@ pub(super) fn denies_all(block: &[Directive]) -> Option<&Directive> {
 /// Whether an `if` refuses requests, or answers those of some clients only.
 pub(super) fn refuses(condition: &Directive, definitions: &Definitions) -> bool {
     let variables = condition.words.iter().skip(1).flat_map(|word| names(&word.text));
-    let source = |name: &String| definitions.source(name).to_owned();
-    let asks_who =
-        variables.map(|name| source(&name)).any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
+    let sources: Vec<String> = variables.map(|name| definitions.source(&name).to_owned()).collect();
+    if !sources.is_empty() && sources.iter().all(|name| SAID.contains(&name.as_str())) {
+        return false;
+    }
+    let asks_who = sources.iter().any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
     condition.inner().iter().any(|one| match one.name() {
         "return" => match one.arg(0).parse::<u16>() {
             Ok(status) => status >= 400 || asks_who,
@@ -149,6 +154,9 @@ mod tests {
             ("if ($x) { access_by_lua_block { } }", true),
             ("if ($cookie_a = \"\") { return 302 /login; }", true),
             ("if ($cookie_a = \"\") { rewrite ^ /login redirect; }", true),
+            ("if ($http_user_agent ~ bot) { return 403; }", false),
+            ("if ($host != a) { return 444; }", false),
+            ("if ($http_user_agent$remote_addr ~ x) { return 403; }", true),
             ("if ($request_method = OPTIONS) { return 204; }", false),
             ("if ($host = a) { return 301 https://b; }", false),
             ("if ($host = a) { return https://b; }", false),

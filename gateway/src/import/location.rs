@@ -353,7 +353,8 @@ mod tests {
         for (outer, closed) in [
             ("deny all;", true),
             ("if ($request_method = POST) { return 405; }", true),
-            ("if ($http_user_agent ~ bot) { return 444; }", true),
+            ("if ($arg_a = b) { return 444; }", true),
+            ("if ($http_user_agent ~ bot) { return 444; }", false),
             ("ssl_verify_client on;", true),
             ("return 403 $nothing;", true),
             ("if ($host = a) { return 301 https://b; }", false),

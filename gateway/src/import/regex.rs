@@ -1,10 +1,12 @@
 //! nginx's regular expressions are PCRE's; ours have neither look-around nor back references.
 
-use regex::{bytes, escape};
+use regex::escape;
+
+use crate::routing::of_bytes;
 
 /// Whether the gateway can use it.
 pub(super) fn check(regex: &str) -> Result<(), String> {
-    match bytes::Regex::new(regex) {
+    match of_bytes(regex) {
         Ok(_) => Ok(()),
         Err(error) => {
             let text = error.to_string();

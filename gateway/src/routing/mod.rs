@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use host::ServerName;
 pub use path::PathMatch;
+pub(crate) use path::of_bytes;
 pub use uri::{Malformed, decode, encode};
 
 use crate::config::{Location, ServerConfig};

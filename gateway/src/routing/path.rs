@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// Which paths, and before which other location.
 #[derive(Debug, Clone)]
@@ -23,6 +23,11 @@ enum Kind {
     Regex(Regex),
 }
 
+/// As nginx has PCRE read them: a path is bytes, and `.` fits any of them but a line end.
+pub(crate) fn of_bytes(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).unicode(false).build()
+}
+
 impl PathMatch {
     /// Reads what nginx has after `location`.
     ///
@@ -34,7 +39,7 @@ impl PathMatch {
             Some((word @ ("=" | "^~" | "~" | "~*"), rest)) => (word, rest.trim()),
             _ => ("", text),
         };
-        let regex = |pattern: &str| Regex::new(pattern).map(Kind::Regex).map_err(|error| error.to_string());
+        let regex = |pattern: &str| of_bytes(pattern).map(Kind::Regex).map_err(|error| error.to_string());
         let kind = match word {
             "~" => regex(rest)?,
             "~*" => regex(&format!("(?i){rest}"))?,
@@ -62,7 +67,9 @@ impl PathMatch {
     }
 
     pub(crate) fn matches_regex(&self, path: &[u8]) -> bool {
-        matches!(&self.kind, Kind::Regex(regex) if regex.is_match(path))
+        let Kind::Regex(regex) = &self.kind else { return false };
+        // To PCRE a line end at the end is behind `$`, too: what is closed by `\.git$` is not open with %0a.
+        regex.is_match(path) || path.strip_suffix(b"\n").is_some_and(|path| regex.is_match(path))
     }
 
     /// Whether it is for one path only.
@@ -103,5 +110,19 @@ impl PartialEq for PathMatch {
 impl fmt::Display for PathMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regular_expression_reads_bytes_as_nginxs_does() {
+        let matches = |regex: &str, path: &[u8]| PathMatch::parse(regex).unwrap().matches_regex(path);
+        assert!(matches("~ ^/secret/.*\\.txt$", b"/secret/\xff.txt"), "no text");
+        assert!(matches("~ \\.git$", b"/a.git\n") && !matches("~ \\.git$", b"/a.git\n\n"));
+        assert!(matches("~* ^/A", b"/a") && !matches("~ ^/A", b"/a"));
+        assert!(matches("~ ^/\u{e9}", "/\u{e9}".as_bytes()));
     }
 }

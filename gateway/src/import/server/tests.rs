@@ -127,8 +127,9 @@ fn no_certificate_is_needed_that_is_not_there() {
 #[test]
 fn an_answer_behind_what_refuses_is_closed() {
     for (server, answer) in [
-        ("if ($http_user_agent ~ bot) { return 403; } return 301 https://a;", "403"),
-        ("return 301 https://a; if ($http_user_agent ~ bot) { return 403; }", "301 https://a"),
+        ("if ($arg_a = b) { return 403; } return 301 https://a;", "403"),
+        ("if ($http_user_agent ~ bot) { return 403; } return 301 https://a;", "301 https://a"),
+        ("return 301 https://a; if ($arg_a = b) { return 403; }", "301 https://a"),
         ("return 200 $nothing;", "403"),
         ("ssl_verify_client on; return 200 a;", "403"),
         ("auth_basic x; return 200 a;", "200 a"),
