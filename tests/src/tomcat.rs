@@ -171,6 +171,9 @@ impl Builder {
                 webapp::App::Filtered => {
                     replaced(context, "<Manager ", "<Manager sessionAttributeNameFilter=\"n\" ")
                 }
+                webapp::App::ClassFilter => {
+                    replaced(context, "<Manager ", &format!("<Manager {} ", told_filter()))
+                }
                 webapp::App::CookieAttributes => {
                     format!("<CookieProcessor sameSiteCookies=\"strict\"/>{context}")
                 }
@@ -207,6 +210,13 @@ impl Builder {
         );
         format!("{before}{contexts}{after}")
     }
+}
+
+/// The filter of classes that users are told.
+fn told_filter() -> String {
+    let told = include_str!("../../docs/security.md");
+    let lines = told.lines().map(str::trim);
+    lines.filter(|line| line.starts_with("sessionAttributeValueClassNameFilter=")).collect()
 }
 
 fn replaced(text: &str, this: &str, by: &str) -> String {

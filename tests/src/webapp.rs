@@ -21,6 +21,8 @@ pub enum App {
     SharedCookie,
     /// As [`Plain`](Self::Plain), with a `sessionAttributeNameFilter` that keeps `n` only.
     Filtered,
+    /// As [`Form`](Self::Form), with the `sessionAttributeValueClassNameFilter` of `docs/security.md`.
+    ClassFilter,
     /// As [`Plain`](Self::Plain), with every attribute that a session cookie can have.
     CookieAttributes,
 }
@@ -47,7 +49,7 @@ pub fn build(version: TomcatVersion, app: App) -> PathBuf {
         let security = match app {
             App::Plain | App::SharedCookie | App::Filtered => String::new(),
             App::CookieAttributes => COOKIE_CONFIG.to_owned(),
-            App::Form => SECURITY.replace("LOGIN", FORM),
+            App::Form | App::ClassFilter => SECURITY.replace("LOGIN", FORM),
             App::FormEverywhere => SECURITY.replace("LOGIN", FORM).replace("/protected/*", "/*"),
             App::Basic => {
                 SECURITY.replace("LOGIN", "<auth-method>BASIC</auth-method><realm-name>test</realm-name>")

@@ -84,3 +84,23 @@ fn an_intercepted_error_gets_its_page_with_a_body_or_without() {
         assert_eq!(answers.iter().map(got).collect::<Vec<_>>(), [page("our page")], "{answer}");
     }
 }
+
+#[test]
+fn a_limit_answers_its_status_and_counts_in_its_zone_across_locations_and_reloads() {
+    let gateway = Gateway::with(|port, _| {
+        format!(
+            "access_log.path = \"off\"\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nlimit_req = \"1r/m burst=1 nodelay zone=one\"\n\
+             limit_req_status = 429\nreturn = \"200 pong\\n\"\n[[server.location]]\npath = \"/other\"\nreturn = \"200 other\"\n"
+        )
+    });
+    let mut client = gateway.client();
+    let mut get = |path: &str| {
+        let answer = client.get(path);
+        (answer.status, answer.text())
+    };
+    assert_eq!(get("/"), (200, "pong\n".into()));
+    assert_eq!(get("/other"), (200, "other".into()));
+    assert_eq!(get("/").0, 429);
+    gateway.reload();
+    assert_eq!(get("/other").0, 429);
+}

@@ -59,6 +59,29 @@ fn r12_with_a_login_for_everything_asking_tomcat_logs_nobody_out() {
 }
 
 #[test]
+fn a_filter_of_classes_lets_logins_through() {
+    for version in TomcatVersion::available() {
+        let farm = Farm::builder().version(version).context("/", App::ClassFilter).start();
+        let [one, other] = [farm.sidecars[0].port(), farm.sidecars[1].port()];
+        let mut browser = farm.client().at(one);
+        assert!(browser.get("/protected/page").text().contains("j_security_check"));
+        browser = browser.at(other);
+        assert_eq!(browser.post("/j_security_check", "j_username=alice&j_password=secret").status / 100, 3);
+        for n in 1..4 {
+            browser = browser.at(if n % 2 == 0 { one } else { other });
+            assert_eq!(
+                browser.get("/protected/page").field("remote").as_deref(),
+                Some("alice"),
+                "{version:?}"
+            );
+            // Both pages count.
+            assert_eq!(browser.get("/kind/small").number("n"), Some(2 * n), "{version:?}");
+        }
+        farm.await_quiet();
+    }
+}
+
+#[test]
 fn a_basic_login_is_part_of_the_session() {
     for version in TomcatVersion::available() {
         let farm = Farm::builder().version(version).context("/", App::Basic).start();

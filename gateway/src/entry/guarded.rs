@@ -149,7 +149,11 @@ impl Guarded {
 
     /// Answers what Pingora has not read as a request: it would go on reading, and says nothing when that fails.
     fn refuse(&self, cx: &mut Context<'_>, status: u16) -> Poll<io::Result<()>> {
-        let _ = Pin::new(&mut lock(&self.io).inner).poll_write(cx, &answer::raw(status));
+        let mut io = lock(&self.io);
+        // What is spooled belongs to the answer before.
+        if io.spool.is_empty() && !io.draining {
+            let _ = Pin::new(&mut io.inner).poll_write(cx, &answer::raw(status));
+        }
         Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
     }
 

@@ -20,8 +20,11 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// For Pingora to carry.
+    /// For Pingora to carry, if there is something.
     pub(super) fn digest(self) -> Option<Arc<ProxyDigest>> {
+        if self.named.is_none() && self.uploads.is_none() {
+            return None;
+        }
         let no_answer = ResponseHeader::build(200, Some(0)).ok()?;
         Some(Arc::new(ProxyDigest::new(Box::new(no_answer), Some(Box::new(self)))))
     }

@@ -3,7 +3,7 @@
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -46,6 +46,10 @@ impl Ctx {
         self.choose_buffering(session, response);
         // 100 and 103 are not responses; a tunnel's is not ours.
         if response.status.is_informational() {
+            if response.status == StatusCode::CONTINUE {
+                // The body comes now. Pingora would close the connection for this answer before its end.
+                session.as_mut().set_close_on_response_before_downstream_finish(false);
+            }
             return Ok(());
         }
         // Chunks are not for HTTP/1.0: such a response ends with its connection.

@@ -5,6 +5,7 @@ mod check;
 mod discovery;
 mod file;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,7 @@ pub use check::check_for_ever;
 pub use discovery::discover_for_ever;
 pub use file::{FileError, read as read_file};
 
-/// Nobody tells a waiting request that a server's `fail_timeout` is over.
+/// A waiting request is not told that a server's `fail_timeout` is over, nor that the one who was told of a free server had tried it.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A named group of servers. It outlives a reload of the configuration.
@@ -176,7 +177,8 @@ impl Upstream {
         let addresses: Vec<_> = servers.iter().map(|(address, _)| *address).collect();
         self.metrics.members(&self.name, addresses.iter().copied());
         let mut balancer = self.balancer();
-        let is_news = !balancer.peers().iter().map(|peer| &peer.address).eq(&addresses);
+        let before: HashSet<_> = balancer.peers().iter().map(|peer| peer.address).collect();
+        let is_news = before != addresses.iter().copied().collect();
         balancer.update(servers, self.now());
         drop(balancer);
         if is_news {
@@ -259,9 +261,8 @@ impl Upstream {
             Some(News::Serves) => log::info!("upstream {}: server {address} serves again", self.name),
             None => {}
         }
-        // All of them: the first may have tried this one.
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            self.freed.notify_waiters();
+            self.freed.notify_one();
         }
     }
 

@@ -136,11 +136,9 @@ pub const KNOWN: &[Known] = &[
         fits: |d| d.place == Place::Status && d.statuses == (502, 503),
     },
     Known {
-        why: "uploads are passed on in chunks, as they come; the sidecar takes them in whole. An Expect is passed on, too, and its connection closed",
+        why: "uploads are passed on in chunks, as they come; the sidecar takes them in whole. An Expect is passed on, too",
         fits: |d| {
-            d.case.contains("100-continue")
-                && (header(d, "connection") || matches!(d.place, Place::Responses | Place::Seen))
-                || seen(d, "expect")
+            seen(d, "expect")
                 || (d.case.contains("Transfer-Encoding: chunked")
                     && (seen(d, "content-length") || seen(d, "transfer-encoding")))
         },

@@ -37,6 +37,7 @@ fn what_nginx_closes_is_closed() {
         // Conditions.
         ("location /x { if ($request_method = POST) { return 405; } proxy_pass http://t; }", "/x", "403"),
         ("location /x { if ($cookie_in = '') { return 403; } return 200 secret; }", "/x", "403"),
+        ("location /x { if ($scheme = http) { return 403; } proxy_pass http://t; }", "/x", "403"),
         ("location /x { if ($arg_key != k) { return 444; } root /srv; }", "/x", "403"),
     ] {
         for nginx in [
