@@ -1,5 +1,6 @@
 //! `error_page`: a path that nginx looks up again becomes the file that it finds.
 
+use super::block::{Block, Value};
 use super::location;
 use super::parser::Directive;
 use super::scope::{Level, Outcome, Scope, changed, not, nothing};
@@ -21,28 +22,37 @@ pub(super) fn translate(scope: &mut Scope<'_>, directive: &Directive) -> Outcome
         return not("pages are possible for 400 to 599 only");
     }
     let server = scope.chain.get(1).copied().unwrap_or_default();
-    let http = scope.chain.first().copied().unwrap_or_default();
-    let found = file(uri, server, http);
+    let found = file(uri, server, scope.chain.first().copied().unwrap_or_default());
+    // Of two pages for a status the first one counts.
+    let mut written: Vec<_> =
+        statuses.iter().copied().filter(|status| !is_taken(&scope.block, status)).collect();
     // Where nginx answers 502 because no server can be reached, the gateway says 503.
-    let has_own = scope.siblings().iter().any(|one| one.name() == "error_page");
-    let mut pages =
-        if has_own { scope.siblings() } else { http }.iter().filter(|one| one.name() == "error_page");
-    let too = statuses.contains(&"502") && pages.all(|page| !page.args().contains(&"503"));
-    let written = statuses.iter().copied().chain(too.then_some("503"));
+    let of = |block: &&[Directive], status: Option<&str>| {
+        let mut pages = block.iter().filter(|one| one.name() == "error_page");
+        pages.any(|page| status.is_none_or(|status| page.args().contains(&status)))
+    };
+    let in_force = scope.chain.iter().rev().find(|block| of(block, None));
+    let has_503 = in_force.is_some_and(|block| of(block, Some("503")));
+    let too = written.contains(&"502") && !has_503;
+    written.extend(too.then_some("503"));
     match found {
+        Ok(_) if written.is_empty() => not("is here twice; the first one counts"),
         Ok((file, _)) => {
-            match scope.block.add_row("error_page", &written.collect::<Vec<_>>().join(" "), file) {
-                true if too => {
-                    changed("is for 503 too: so does the gateway answer where no server can be reached")
-                }
-                true => Outcome::Carried,
-                false => not("is here twice; the first one counts"),
+            scope.block.add_row("error_page", &written.join(" "), file);
+            match too {
+                true => changed("is for 503 too: so does the gateway answer where no server can be reached"),
+                false => Outcome::Carried,
             }
         }
         Err(why) => {
             not(format!("{why}; write error_page.\"{}\" = \"/path/of/a/file.html\"", statuses.join(" ")))
         }
     }
+}
+
+fn is_taken(block: &Block, status: &str) -> bool {
+    let Some(Value::Table(rows)) = block.get("error_page") else { return false };
+    rows.iter().any(|(statuses, _)| statuses.split(' ').any(|taken| taken == status))
 }
 
 /// Whether a location is there for the pages only.
@@ -140,6 +150,39 @@ mod tests {
         ] {
             assert!(page(server).contains(why), "{}", page(server));
         }
+    }
+
+    #[test]
+    fn the_page_of_502_is_that_of_503_unless_there_is_one() {
+        let pages = |pages: &str| {
+            let result = imported(&format!(
+                "server {{ root /srv; {pages} location = /x.html {{ internal; }} location = /y.html {{ internal; }} {REST} }}"
+            ));
+            let (_, rows) = result.toml.split_once("[server.error_page]\n").unwrap();
+            rows.split("\n\n").next().unwrap().replace('\n', "; ")
+        };
+        for (nginx, ours) in [
+            ("error_page 502 /x.html;", "\"502 503\" = \"/srv/x.html\""),
+            ("error_page 404 502 504 /x.html;", "\"404 502 504 503\" = \"/srv/x.html\""),
+            (
+                "error_page 502 /x.html; error_page 503 /y.html;",
+                "502 = \"/srv/x.html\"; 503 = \"/srv/y.html\"",
+            ),
+            (
+                "error_page 502 /x.html; error_page 502 504 /y.html;",
+                "\"502 503\" = \"/srv/x.html\"; 504 = \"/srv/y.html\"",
+            ),
+            ("error_page 502 /x.html; error_page 503 @y;", "502 = \"/srv/x.html\""),
+            ("error_page 404 /x.html;", "404 = \"/srv/x.html\""),
+        ] {
+            assert_eq!(pages(nginx), ours, "{nginx}");
+        }
+        // Of a location in a location.
+        let inner = imported(&format!(
+            "error_page 503 /x.html; server {{ root /srv; location = /x.html {{ internal; }} {REST} }}
+             server {{ listen 81; root /srv; location = /x.html {{ internal; }} location /a/ {{ error_page 502 /x.html; location /a/b/ {{ proxy_pass http://t:1; }} }} {REST} }}"
+        ));
+        assert_eq!(inner.toml.matches("\"502 503\" = \"/srv/x.html\"").count(), 1, "{}", inner.toml);
     }
 
     #[test]
