@@ -88,12 +88,14 @@ pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize) -> Server
     }
 }
 
-/// From now on SIGHUP and SIGUSR1 do not end this process, also while nothing listens for them yet: they come early when a service manager
+/// From now on SIGHUP, SIGUSR1 and SIGQUIT do not end this process, also while nothing listens for them yet: they come early when a service manager
 /// reloads what it has just started. The runtime may go; what was registered with it stays.
 pub fn expect_reloads() {
     if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
         runtime.block_on(async {
-            let _ = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1()));
+            for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::quit()] {
+                let _ = signal(kind);
+            }
         });
     }
 }

@@ -51,15 +51,16 @@ fn http2(url: String) -> JoinHandle<()> {
 
 /// How many requests there were. Each that was begun has succeeded.
 fn of_h2load(text: &str) -> usize {
-    let line = text.lines().find_map(|line| line.strip_prefix("requests: ")).unwrap_or_default();
-    let count = |what: &str| -> usize {
-        let found = line.split(", ").find_map(|part| part.strip_suffix(what)?.parse().ok());
-        found.expect(text)
-    };
+    let count = |what: &str| count_of_h2load(text, what);
     let succeeded = count(" succeeded");
     assert_eq!((count(" started"), count(" done"), count(" timeout")), (succeeded, succeeded, 0), "{text}");
     assert!(succeeded == 0 || text.contains(&format!("status codes: {succeeded} 2xx")), "{text}");
     succeeded
+}
+
+fn count_of_h2load(text: &str, what: &str) -> usize {
+    let line = text.lines().find_map(|line| line.strip_prefix("requests: ")).unwrap_or_default();
+    line.split(", ").find_map(|part| part.strip_suffix(what)?.parse().ok()).expect(text)
 }
 
 /// As many over HTTP/1.1. (h2load does not count answers without a reason phrase, which Tomcat's are.)
@@ -129,7 +130,13 @@ fn no_request_that_was_begun_fails_when_the_gateway_stops() {
     let page = "kind/small?nosession=1";
     let (mut done, mut stops) = ((0, 0), 0);
     while done.0 < REQUESTS || done.1 < REQUESTS {
-        let mut gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
+        let mut gateway = Gateway::with(|port, directory| {
+            let log = format!(
+                "access_log.format = \"$server_protocol $status\"\naccess_log.path = \"{}\"",
+                directory.join("access.log").display()
+            );
+            config(port, tls, directory, &tomcat).replace("access_log.path = \"off\"", &log)
+        });
         let start = |program: &str, arguments: &[&str], url: String| {
             Command::new(program).args(arguments).arg(url).stdout(Stdio::piped()).spawn().unwrap()
         };
@@ -150,7 +157,14 @@ fn no_request_that_was_begun_fails_when_the_gateway_stops() {
         // Connections that come after the stop are refused, which wrk counts as writes; no answer is cut or missing.
         let is_whole = http1.contains("connect 0, read 0, write ") && http1.contains(", timeout 0");
         assert!(!http1.contains("Socket errors") || is_whole, "{http1}");
-        done = (done.0 + of_wrk(&http1), done.1 + of_h2load(&http2));
+        let log = std::fs::read_to_string(gateway.directory().join("access.log")).unwrap();
+        let answered = |line: &str| log.lines().filter(|other| *other == line).count();
+        let (of_1, of_2) = (answered("HTTP/1.1 200"), answered("HTTP/2.0 200"));
+        assert_eq!(log.lines().count(), of_1 + of_2, "each request that has come has its answer");
+        // h2load counts requests that it has not sent when it hears that the server goes away; each answer has come.
+        assert_eq!(count_of_h2load(&http2, " succeeded"), of_2, "{http2}");
+        assert!(of_wrk(&http1) <= of_1 && http2.contains(" 0 timeout"));
+        done = (done.0 + of_1, done.1 + of_2);
         stops += 1;
     }
     println!("{done:?} requests of both versions over {stops} stops");
@@ -225,8 +239,11 @@ fn sigquit_stops_nothing_while_no_process_takes_over() {
     let (_store, tomcat) = tomcat();
     let tls = satchel_tests::ports::free();
     let mut gateway = Gateway::with(|port, directory| config(port, tls, directory, &tomcat));
-    gateway.process().signal(Signal::QUIT);
-    eventually("it says why", || gateway.log().contains("Start one with --upgrade first"));
+    eventually("it says why", || {
+        // Before it listens for signals, too.
+        gateway.process().signal(Signal::QUIT);
+        gateway.log().contains("Start one with --upgrade first")
+    });
     assert_eq!(gateway.client().get("/kind/small?nosession=1").status, 200);
     gateway.process().terminate();
     eventually("it has ended", || gateway.process().exit_code() == Some(0));
