@@ -9,12 +9,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use satchel_tests::client::connect;
 use satchel_tests::{Client, Gateway, Tomcat, TomcatVersion, certificate, eventually, needs};
 
 /// Of each HTTP version.
 const REQUESTS: usize = 50_000;
+/// Of each, before a stop.
+const STOP_AFTER: usize = 10_000;
 
 fn tomcat() -> (tempfile::TempDir, Tomcat) {
     let store = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -141,26 +143,33 @@ fn no_request_that_was_begun_fails_when_the_gateway_stops() {
             Command::new(program).args(arguments).arg(url).stdout(Stdio::piped()).spawn().unwrap()
         };
         let http1 =
-            start("wrk", &["-t1", "-c8", "-d8s"], format!("http://127.0.0.1:{}/{page}", gateway.port()));
+            start("wrk", &["-t1", "-c8", "-d600s"], format!("http://127.0.0.1:{}/{page}", gateway.port()));
         let http2 = start(
             "h2load",
             &["-n", "1000000", "-c", "4", "-m", "4"],
             format!("https://127.0.0.1:{tls}/{page}"),
         );
-        // In the midst of it.
-        thread::sleep(std::time::Duration::from_secs(6));
+        let log = gateway.directory().join("access.log");
+        let answered = |line: &str| {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            log.lines().filter(|other| *other == line).count()
+        };
+        eventually("both are in the midst of it", || {
+            answered("HTTP/1.1 200") > STOP_AFTER && answered("HTTP/2.0 200") > STOP_AFTER
+        });
         gateway.process().terminate();
         eventually("it has ended", || gateway.process().exit_code() == Some(0));
+        // wrk says what it has counted.
+        kill_process(Pid::from_child(&http1), Signal::INT).unwrap();
         let said =
             |load: Child| String::from_utf8_lossy(&load.wait_with_output().unwrap().stdout).into_owned();
         let (http1, http2) = (said(http1), said(http2));
         // Connections that come after the stop are refused, which wrk counts as writes; no answer is cut or missing.
         let is_whole = http1.contains("connect 0, read 0, write ") && http1.contains(", timeout 0");
         assert!(!http1.contains("Socket errors") || is_whole, "{http1}");
-        let log = std::fs::read_to_string(gateway.directory().join("access.log")).unwrap();
-        let answered = |line: &str| log.lines().filter(|other| *other == line).count();
         let (of_1, of_2) = (answered("HTTP/1.1 200"), answered("HTTP/2.0 200"));
-        assert_eq!(log.lines().count(), of_1 + of_2, "each request that has come has its answer");
+        let all = std::fs::read_to_string(&log).unwrap().lines().count();
+        assert_eq!(all, of_1 + of_2, "each request that has come has its answer");
         // h2load counts requests that it has not sent when it hears that the server goes away; each answer has come.
         assert_eq!(count_of_h2load(&http2, " succeeded"), of_2, "{http2}");
         assert!(of_wrk(&http1) <= of_1 && http2.contains(" 0 timeout"));
