@@ -24,19 +24,24 @@ const OPTIONS: [&str; 9] = [
 /// They are for nothing but an `if` that refuses, or for what follows such an `if`.
 const SIGNS: [&str; 3] = ["secure_link", "secure_link_secret", "valid_referers"];
 
-/// Variables that tell who a client is begin with these.
-const CLIENT: [&str; 11] = [
-    "binary_remote_addr",
-    "cookie_",
-    "geoip",
-    "http_authorization",
-    "http_cookie",
-    "invalid_referer",
-    "jwt_",
-    "realip_",
-    "remote_",
-    "secure_link",
-    "ssl_client",
+/// What tells nothing of who a client is. Anything else may.
+const PLAIN: [&str; 16] = [
+    "document_uri",
+    "host",
+    "http_host",
+    "http_referer",
+    "http_user_agent",
+    "http_x_forwarded_proto",
+    "https",
+    "request_filename",
+    "request_method",
+    "request_uri",
+    "scheme",
+    "server_name",
+    "server_port",
+    "server_protocol",
+    "ssl_protocol",
+    "uri",
 ];
 
 /// What every client says of itself as it likes. An `if` that asks for nothing else keeps robots and strange names away, and protects nothing.
@@ -83,19 +88,21 @@ pub(super) fn denies_all(block: &[Directive]) -> Option<&Directive> {
 /// Whether an `if` refuses requests, or answers those of some clients only.
 pub(super) fn refuses(condition: &Directive, definitions: &Definitions) -> bool {
     let variables = condition.words.iter().skip(1).flat_map(|word| names(&word.text));
-    let sources: Vec<String> = variables.map(|name| definitions.source(&name).to_owned()).collect();
-    if !sources.is_empty() && sources.iter().all(|name| SAID.contains(&name.as_str())) {
+    let variables: Vec<String> = variables.collect();
+    let all_are = |list: &[&str]| {
+        variables.iter().all(|name| definitions.source(name).is_some_and(|source| list.contains(&source)))
+    };
+    if !variables.is_empty() && all_are(&SAID) {
         return false;
     }
-    let asks_who = sources.iter().any(|name| CLIENT.iter().any(|start| name.starts_with(start)));
+    let asks_who = !all_are(&PLAIN);
     condition.inner().iter().any(|one| match one.name() {
         "return" => match one.arg(0).parse::<u16>() {
             Ok(status) => status >= 400 || asks_who,
             Err(_) => asks_who || !one.arg(0).contains("://"),
         },
-        "rewrite" => {
-            asks_who && (matches!(one.arg(2), "permanent" | "redirect") || one.arg(1).contains("://"))
-        }
+        // Those who are sent elsewhere, outside or inside, do not get what the others do.
+        "rewrite" | "proxy_pass" => asks_who,
         "deny" => true,
         name => restricts(name) && one.arg(0) != "off",
     })
@@ -161,9 +168,25 @@ mod tests {
             ("if ($host = a) { return 301 https://b; }", false),
             ("if ($host = a) { return https://b; }", false),
             ("if ($host = a) { rewrite ^ /b permanent; }", false),
-            ("if ($cookie_a) { set $x 1; rewrite ^ /b last; }", false),
+            ("if ($cookie_a) { set $x 1; rewrite ^ /b last; }", true),
+            ("if ($uri = /a) { rewrite ^ /b last; }", false),
+            ("if ($remote_addr = 10.0.0.1) { proxy_pass http://t; }", true),
+            ("if ($arg_token = a) { return 302 https://b; }", true),
+            ("if ($request_method = A) { return 301 https://b; }", false),
         ] {
             assert_eq!(refuses(&directives(text)[0], &Definitions::default()), yes, "{text}");
+        }
+        // What variables are made of.
+        for (made, text, yes) in [
+            ("map $http_user_agent $d { ~b 1; }", "if ($d) { return 403; }", false),
+            ("map $http_user_agent $d { ~b 1; } server { set $d 1; }", "if ($d) { return 403; }", true),
+            ("map $host $d { a $remote_addr; }", "if ($d) { return 403; }", true),
+            ("geo $d { default 1; }", "if ($d) { return 302 https://b; }", true),
+            ("server { set $d 0; if ($cookie_a) { set $d 1; } }", "if ($d) { return 302 https://b; }", true),
+            ("map $cookie_a $c { a 1; } map $c $d { 1 1; }", "if ($d) { return 302 https://b; }", true),
+        ] {
+            let definitions = Definitions::collect(&directives(made));
+            assert_eq!(refuses(&directives(text)[0], &definitions), yes, "{made} {text}");
         }
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct Definitions {
     pub(super) never_retries: bool,
     /// The `map` or another directive that sets a variable, by the variable's name.
     variables: HashMap<String, (String, usize)>,
-    /// What the variable of a `map` is made of.
-    sources: HashMap<String, String>,
+    /// What a variable that is made here is made of; `None`: of more than one thing, or of what is not known.
+    sources: HashMap<String, Option<String>>,
     /// The variables that stand for `upgrade` or `close`.
     upgrade: Vec<String>,
 }
@@ -85,10 +85,11 @@ impl Definitions {
         if is_upgrade_map(directive) {
             self.upgrade.push(name.clone());
         }
-        if directive.name() == "map" {
-            let source = directive.arg(0).trim_start_matches('$').trim_matches(['{', '}']);
-            self.sources.insert(name.clone(), source.to_owned());
-        }
+        let is_plain =
+            directive.name() == "map" && !directive.inner().iter().any(|line| line.arg(0).contains('$'));
+        let source = directive.arg(0).trim_start_matches('$').trim_matches(['{', '}']);
+        let source = (is_plain && !self.sources.contains_key(&name)).then(|| source.to_owned());
+        self.sources.insert(name.clone(), source);
         self.variables.insert(name, (directive.name().to_owned(), directive.line));
     }
 
@@ -98,9 +99,12 @@ impl Definitions {
         matches!(name, "http_upgrade" | "http_connection") || self.upgrade.iter().any(|known| known == name)
     }
 
-    /// What a variable is made of by a `map`, or itself.
-    pub(super) fn source<'a>(&'a self, name: &'a str) -> &'a str {
-        self.sources.get(name).map_or(name, String::as_str)
+    /// Which variable of nginx's own one is made of by a single `map`, or is itself; `None`: that is not known.
+    pub(super) fn source<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        match self.sources.get(name) {
+            None => Some(name),
+            Some(source) => source.as_deref().filter(|source| !self.sources.contains_key(*source)),
+        }
     }
 
     /// For notes.

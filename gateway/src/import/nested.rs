@@ -8,6 +8,7 @@ use super::parser::Directive;
 use super::path::{Path, all_within};
 use super::regex;
 use super::scope::{Outcome, not, nothing};
+use crate::routing::PathMatch;
 
 /// A location for the server.
 pub(super) struct Flat<'a> {
@@ -228,8 +229,7 @@ fn within<'a>(
     around: &[&'a Directive],
 ) -> Flat<'a> {
     let (path, closed) = match usable {
-        Ok(_) => match regex::within(outside, modifier, text).filter(|path| regex::check(&path[1..]).is_ok())
-        {
+        Ok(_) => match regex::within(outside, modifier, text).filter(|path| PathMatch::parse(path).is_ok()) {
             Some(path) => (path, in_regex(directive)),
             None => {
                 let why = format!("which paths that begin with {outside} are for it cannot be said");

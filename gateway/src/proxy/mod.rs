@@ -158,6 +158,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        // What is left of a body has other deadlines.
+        ctx.upload = None;
         let status = satchel_common::answer::status(error);
         if status > 0 {
             answer::error(session, ctx, status).await;

@@ -52,8 +52,9 @@ pub async fn check_for_ever(upstream: Arc<Upstream>) {
     loop {
         let config = upstream.config();
         let Some(check) = &config.check else {
-            for address in streaks.drain().map(|(address, _)| address) {
-                upstream.set_healthy(address, true);
+            streaks.clear();
+            for peer in upstream.peers() {
+                upstream.set_healthy(peer.address, true);
             }
             upstream.reconfigured().await;
             continue;

@@ -217,3 +217,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_can_be_said_is_not_closed() {
+    for (location, path) in [
+        ("location / { return 200 a; location ~* \\.css$ { return 200 b; } }", "/x.CSS"),
+        ("location /a/ { return 200 a; location ~* \\.css$ { return 200 b; } }", "/a/x.CSS"),
+        ("location /a/ { return 200 a; location ~ \\.css$ { return 200 b; } }", "/a/x.css"),
+    ] {
+        let found = answer(&of(location), path);
+        assert!(found.starts_with("200 ") && found.contains('b'), "{location}: {found}");
+    }
+}

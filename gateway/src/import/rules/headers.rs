@@ -44,7 +44,11 @@ fn proxy_set_header(scope: &mut Scope<'_>, directive: &Directive) -> Outcome {
     if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         return framing(scope, name, value);
     }
-    if let Some(why) = unusable(scope, name, value) {
+    // Whoever had checked the password, the gateway has not.
+    let unchecked = value
+        .contains("$remote_user")
+        .then(|| "the gateway checks no passwords, so that $remote_user is what anybody says".to_owned());
+    if let Some(why) = unchecked.or_else(|| unusable(scope, name, value)) {
         // Servers believe what nginx says in it; a client must not say it in its place.
         let is_ours = OURS.iter().any(|own| own.eq_ignore_ascii_case(name));
         if is_ours || !is_name(name) || !scope.block.add_row("proxy_set_header", name, String::new()) {
