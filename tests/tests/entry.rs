@@ -168,7 +168,7 @@ fn an_early_answer_reaches_a_client_that_still_sends() {
     ] {
         // It would wait for the answer otherwise.
         for expect in ["Expect:", "Expect: 100-continue"] {
-            for _ in 0..5 {
+            for _ in 0..20 {
                 let output = Command::new("curl")
                     .args([
                         "-sSk",

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, UPGRADE};
+use http::HeaderName;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, TRANSFER_ENCODING, UPGRADE,
+};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -139,7 +142,10 @@ async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) {
 /// never see the answer. One that waits to be asked for its body sends none in HTTP/1, and ends its stream in HTTP/2.
 async fn linger(session: &mut Session) {
     let headers = &session.req_header().headers;
-    let (waits, upgrades) = (headers.contains_key(EXPECT), headers.contains_key(UPGRADE));
+    let has = |name: HeaderName| headers.contains_key(name);
+    // To Pingora an upgrade is read until its connection ends; curl offers one with an ordinary body.
+    let upgrades = has(UPGRADE) && !has(CONTENT_LENGTH) && !has(TRANSFER_ENCODING);
+    let waits = has(EXPECT);
     let downstream = session.as_mut();
     if upgrades || (waits && !downstream.is_http2()) {
         return;
