@@ -148,10 +148,7 @@ impl Metrics {
     pub fn served(&self, upstream: &str, server: SocketAddr, failed: bool, time: Duration) {
         // Held, so that the server does not go before it is counted.
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        if !members.get(upstream).is_some_and(|servers| servers.contains(&server)) {
-            return;
-        }
-        let label = server_label(upstream, server);
+        let Some(label) = label_of_member(&members, upstream, server) else { return };
         self.attempts.get_or_create(&label).inc();
         if failed {
             self.failures.get_or_create(&label).inc();
@@ -162,10 +159,7 @@ impl Metrics {
     /// What a server is like now: whether requests go to it, and how many it has.
     pub fn state(&self, upstream: &str, server: SocketAddr, up: bool, active: u32) {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        if !members.get(upstream).is_some_and(|servers| servers.contains(&server)) {
-            return;
-        }
-        let label = server_label(upstream, server);
+        let Some(label) = label_of_member(&members, upstream, server) else { return };
         self.up.get_or_create(&label).set(up.into());
         self.active.get_or_create(&label).set(active.into());
     }
@@ -188,6 +182,15 @@ impl Metrics {
             self.failed_reloads.inc()
         };
     }
+}
+
+/// `None`: it is no member any more.
+fn label_of_member(
+    members: &HashMap<String, HashSet<SocketAddr>>,
+    upstream: &str,
+    server: SocketAddr,
+) -> Option<Server> {
+    members.get(upstream)?.contains(&server).then(|| server_label(upstream, server))
 }
 
 fn server_label(upstream: &str, server: SocketAddr) -> Server {

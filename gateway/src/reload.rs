@@ -111,8 +111,8 @@ struct Watched {
 
 impl Watched {
     fn watch(&mut self, upstreams: &[Arc<Upstream>], config: &Config) {
-        let resolver = Some(config.resolver.clone());
-        let same_resolver = std::mem::replace(&mut self.resolver, resolver) == Some(config.resolver.clone());
+        let same_resolver = self.resolver.as_ref() == Some(&config.resolver);
+        self.resolver = Some(config.resolver.clone());
         self.tasks.retain(|(watched, _)| {
             same_resolver && upstreams.iter().any(|upstream| Arc::ptr_eq(upstream, watched))
         });

@@ -284,6 +284,11 @@ fn find_upstream(name: &str, upstreams: &mut Vec<UpstreamConfig>) -> Result<usiz
     }
 }
 
+/// Whether what `return` has beside this status is an address, as in nginx.
+pub(crate) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
 /// nginx's `return`: a status with a text or an address, or an address alone.
 fn returns(text: &str) -> Result<Action, String> {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -298,7 +303,7 @@ fn returns(text: &str) -> Result<Action, String> {
         if !(200..=599).contains(&status) {
             return Err(format!("is {status}; 200 to 599 are allowed"));
         }
-        let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
+        let redirects = is_redirect(status);
         let body = |text: &str| Template::parse_body(text).map_err(|error| error.to_string());
         let text = match rest.trim_matches(' ') {
             "" => None,

@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load};
 use satchel_common::logging::Level;
 
+pub(crate) use block::is_redirect;
 pub(crate) use limits::rate_limit;
 pub use limits::{ConnectionLimit, RateLimit};
 pub use listen::Listen;

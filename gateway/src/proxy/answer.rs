@@ -14,7 +14,7 @@ use satchel_common::answer::{build, is_answered};
 use tokio::time::timeout;
 
 use super::{Ctx, encoding};
-use crate::config::Page;
+use crate::config::{Page, is_redirect};
 use crate::forwarding::{add_headers, name_charset, origin};
 use crate::template::Template;
 
@@ -108,10 +108,6 @@ pub(super) async fn with_text(
     }
     send(session, header, body).await;
     Ok(())
-}
-
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// The header as it is for a page of ours.
