@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::broken::Broken;
 use crate::file::Seen;
 use crate::probe::Answer;
 
@@ -118,6 +119,9 @@ pub fn next(seen: Seen, progress: &Progress, probed: Probed, now: Duration, limi
             _ if over => Done(Verdict::Overtime),
             _ => AskAlive,
         },
+        Seen::Loaded if Broken::BodyCompleteIsSaved.is_on() && progress.header.is_some() => {
+            Done(Verdict::NotLoaded)
+        }
         Seen::Gone | Seen::Loaded => {
             let asked_for = progress.ended.or(progress.header.filter(|_| progress.small));
             match (seen, answer) {
