@@ -3,7 +3,8 @@
 //! Only the program `sidecar-broken` (cargo feature `broken`) is ever broken, in the one way that `SATCHEL_BROKEN` names. Without the
 //! feature every question is answered with a constant, and nothing of this is in the product.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
 /// A rule of the protocol that is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +39,14 @@ impl Broken {
 }
 
 /// The unfinished file of a Tomcat that writes beside `file` and renames, if it is to be taken.
-pub(crate) fn half_written(file: &Path) -> Option<PathBuf> {
+pub(crate) fn half_written(file: &Path) -> Option<File> {
     if !Broken::HalfWritten.is_on() {
         return None;
     }
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".tmp");
-    let unfinished = PathBuf::from(unfinished);
     // An empty one is no session yet, for the most careless reader too.
-    unfinished.metadata().is_ok_and(|there| there.len() > 0).then_some(unfinished)
+    File::open(unfinished).ok().filter(|file| file.metadata().is_ok_and(|there| there.len() > 0))
 }
 
 #[cfg(feature = "broken")]

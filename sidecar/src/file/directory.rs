@@ -204,8 +204,8 @@ impl StoreDirectory {
     /// # Errors
     /// The file can't be read; for missing rights the error says how to get them.
     pub fn take(&self, id: &str) -> io::Result<Option<Bytes>> {
-        let path = half_written(&self.file(id)).unwrap_or_else(|| self.file(id));
-        let mut file = match File::open(&path) {
+        let path = self.file(id);
+        let mut file = match half_written(&path).map_or_else(|| File::open(&path), Ok) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(explain(&path, error));
