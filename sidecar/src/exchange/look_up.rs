@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::access::Access;
 use super::copies::{Has, have_diverged, newest};
+use super::leftovers::drop_leftover;
 use super::load::Refusal;
 use super::{Core, aside, unix_time};
 use crate::broken::Broken;
@@ -336,6 +337,14 @@ impl Search {
         for other in seen.iter().filter(|other| belongs.contains(&Some(other.node))) {
             if other.read.is_ok() && other.has() != seen[newest].has() {
                 let _ = self.core.copy(&self.key, seen[newest].node, other.place()).await;
+            }
+        }
+        for (at, other) in seen.iter().enumerate() {
+            if at != newest
+                && !belongs.contains(&Some(other.node))
+                && let Some(there) = other.place().there
+            {
+                drop_leftover(&self.core.nodes, other.node, self.key.record(), there).await;
             }
         }
     }

@@ -8,6 +8,7 @@ mod chunks;
 pub mod copies;
 pub mod fence;
 pub mod late;
+mod leftovers;
 pub mod load;
 mod look_up;
 pub mod outbox;

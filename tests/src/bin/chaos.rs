@@ -136,7 +136,6 @@ fn show(verdict: &Verdict) {
 
 fn farm(args: &Args) -> Builder {
     let mut farm = Builder { broken: args.broken.clone(), ..Builder::default() };
-    farm.settings.push(("log_level".into(), "\"debug\"".into()));
     match args.mode {
         Mode::Single | Mode::Double => {}
         Mode::Calm => farm.direct = args.broken.is_none(),
