@@ -2,7 +2,6 @@
 //! read it, or on what is older. No copy is ever written blindly (R18).
 
 use bytes::Bytes;
-use rand::RngExt;
 use tokio::time::Instant;
 
 use super::fence::{self, Next};
@@ -105,7 +104,7 @@ impl Core {
         let mut base = record.base;
         loop {
             let counter = base.counter.wrapping_add(1);
-            let writer = rand::rng().random();
+            let writer = crate::random::bits();
             let stored = record.stored.clone();
             let sealed = self.seal(record.target, counter, writer, home, record.ttl, stored).await?;
             let first = self.put(record.target, base.primary, &sealed);

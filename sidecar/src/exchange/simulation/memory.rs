@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::memcached::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 
@@ -29,6 +30,8 @@ pub struct Faults {
     pub restarts: u32,
 }
 
+pub type Shared = Arc<Mutex<Memory>>;
+
 /// One memcached.
 pub struct Memory {
     items: BTreeMap<String, Held>,
@@ -39,6 +42,16 @@ pub struct Memory {
     pub reach: Reach,
     /// Bytes of the largest item.
     pub item_size_max: usize,
+    pub lie: Option<Lie>,
+}
+
+/// What it does that no memcached does, to see that the simulation notices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// Every condition holds.
+    NoLockNoFence,
+    /// To each sidecar that asks for no value, a record is what it was when it last had the value.
+    AsBefore,
 }
 
 /// Whether it can be reached.
@@ -69,17 +82,24 @@ impl Memory {
             faults,
             reach: Reach::Yes,
             item_size_max: 1 << 20,
+            lie: None,
         }
     }
 
     fn apply(&mut self, batch: &[Command]) -> Answers {
         let now = Instant::now();
-        self.items.retain(|_, item| item.ends.is_none_or(|ends| ends > now));
         let replies = batch.iter().map(|command| self.one(command, now)).collect();
         Answers { replies, incarnation: self.life }
     }
 
     fn one(&mut self, command: &Command, now: Instant) -> Reply {
+        let (Command::Get { key, .. }
+        | Command::Touch { key, .. }
+        | Command::Set { key, .. }
+        | Command::Delete { key, .. }) = command;
+        if self.items.get(key).is_some_and(|item| item.ends.is_some_and(|ends| ends <= now)) {
+            self.items.remove(key);
+        }
         let ends = |ttl: u32| (ttl > 0).then(|| now + Duration::from_secs(ttl.into()));
         match command {
             Command::Get { key, value } => match self.items.get(key) {
@@ -96,6 +116,7 @@ impl Memory {
             Command::Set { key, value, flags, ttl, mode } => {
                 let there = self.items.get(key).map(|item| item.cas);
                 match (mode, there) {
+                    _ if self.lie == Some(Lie::NoLockNoFence) => {}
                     (Mode::Add, Some(_)) => return Reply::Exists,
                     (Mode::Cas(_), None) => return Reply::NotFound,
                     (Mode::Cas(cas), Some(there)) if *cas != there => return Reply::Exists,
@@ -122,6 +143,12 @@ impl Memory {
         &mut self.items
     }
 
+    /// The client flags of what is there.
+    pub fn flags(&self, key: &str) -> Option<u32> {
+        let lives = |item: &&Held| item.ends.is_none_or(|ends| ends > Instant::now());
+        self.items.get(key).filter(lives).map(|item| item.flags)
+    }
+
     pub fn restart(&mut self) {
         self.items.clear();
         self.cas = 0;
@@ -140,18 +167,51 @@ impl Held {
     }
 }
 
+/// Until when a sidecar is stopped: nothing that it sends leaves it, and nothing comes in.
+#[derive(Clone)]
+pub struct Gate(Arc<watch::Sender<Instant>>);
+
+impl Gate {
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Instant::now())))
+    }
+
+    pub fn stop(&self, time: Duration) {
+        self.0.send_replace(Instant::now() + time);
+    }
+
+    pub fn go_on(&self) {
+        self.0.send_replace(Instant::now());
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self.0.borrow() <= Instant::now()
+    }
+
+    pub async fn passed(&self) {
+        if self.is_open() {
+            return;
+        }
+        let mut changes = self.0.subscribe();
+        loop {
+            let until = *changes.borrow_and_update();
+            if until <= Instant::now() {
+                return;
+            }
+            let _ = timeout_at(until, changes.changed()).await;
+        }
+    }
+}
+
 /// One sidecar's way to it.
 pub struct Network {
-    pub memory: Arc<Mutex<Memory>>,
-    /// Until then the sidecar is stopped: nothing that it sends leaves it.
-    pub asleep: Arc<Mutex<Instant>>,
+    pub memory: Shared,
+    pub gate: Gate,
+    /// With [`Lie::AsBefore`]: the items that the sidecar knows.
+    pub known: Mutex<BTreeMap<String, Item>>,
 }
 
 impl Network {
-    async fn awake(&self) {
-        let until = *self.asleep.lock().unwrap();
-        tokio::time::sleep_until(until).await;
-    }
 
     async fn send(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
         let (delay, dice, late, restart) = {
@@ -207,6 +267,24 @@ impl Network {
         Ok(answers)
     }
 
+    fn lie(&self, batch: &[Command], answers: &mut Answers) {
+        let mut known = self.known.lock().unwrap();
+        for (command, reply) in batch.iter().zip(&mut answers.replies) {
+            match (command, reply) {
+                (Command::Get { key, value: true }, Reply::Hit(item)) => {
+                    known.insert(key.clone(), Item { value: None, ..item.clone() });
+                }
+                (Command::Get { key, value: false }, Reply::Hit(item)) => {
+                    *item = known.get(key).unwrap_or(item).clone();
+                }
+                (Command::Set { key, flags, .. }, Reply::Stored(cas)) => {
+                    known.insert(key.clone(), Item { value: None, flags: *flags, cas: *cas, ttl: -1 });
+                }
+                _ => {}
+            }
+        }
+    }
+
     async fn reach(&self) -> Result<(), NodeError> {
         let reach = self.memory.lock().unwrap().reach;
         match reach {
@@ -220,14 +298,20 @@ impl Network {
 #[async_trait]
 impl Node for Network {
     async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        self.awake().await;
-        let answers = timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
-        self.awake().await;
+        self.gate.passed().await;
+        let mut answers =
+            timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
+        if let Ok(answers) = &mut answers
+            && self.memory.lock().unwrap().lie == Some(Lie::AsBefore)
+        {
+            self.lie(batch, answers);
+        }
+        self.gate.passed().await;
         answers
     }
 
     async fn probe(&self) -> Result<(), NodeError> {
-        self.awake().await;
+        self.gate.passed().await;
         timeout(NODE_TIMEOUT / 2, self.reach()).await.unwrap_or(Err(NodeError::Timeout))
     }
 
