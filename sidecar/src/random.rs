@@ -11,6 +11,10 @@ thread_local! {
 
 /// Between 0 and 1.
 pub fn unit() -> f64 {
+    #[cfg(test)]
+    if let Some(seed) = crate::exchange::simulation::moment() {
+        return SmallRng::seed_from_u64(seed).random();
+    }
     RANDOM.with_borrow_mut(|random| random.random())
 }
 

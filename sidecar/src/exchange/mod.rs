@@ -13,7 +13,7 @@ mod look_up;
 pub mod outbox;
 pub mod settle;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 pub mod store;
 pub mod watch;
 mod write;

@@ -27,7 +27,7 @@ pub enum Act {
 }
 
 /// What a request was given under its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Saw {
     Nothing,
     Session(Vec<Token>),

@@ -64,8 +64,8 @@ struct World {
     memories: Vec<Shared>,
     slots: Vec<Mutex<Slot>>,
     history: Mutex<Vec<Request>>,
-    /// The ids of which clients know.
-    ids: Mutex<BTreeMap<Id, RecordKey>>,
+    /// The ids of which clients know, and the last suffix that they were told.
+    ids: Mutex<BTreeMap<Id, (RecordKey, NodeIndex)>>,
     farm: Farm,
 }
 
@@ -75,6 +75,8 @@ struct Slot {
     /// When it may be started.
     starts: Instant,
     parked: bool,
+    /// How many have run there.
+    lives: u64,
 }
 
 #[derive(Clone)]
@@ -96,14 +98,13 @@ struct Outcome {
 impl World {
     fn new(seed: u64, plan: Plan) -> Arc<Self> {
         let memory = |node: usize| {
-            let random = SmallRng::seed_from_u64(seed.wrapping_add((node as u64) << 32));
-            let mut memory = Memory::new(FIRST_LIFE, random, plan.faults);
+            let mut memory = Memory::new(FIRST_LIFE, seed.wrapping_add((node as u64) << 32), plan.faults);
             if let Broken::Lie(lie) = plan.broken {
                 memory.lie = Some(lie);
             }
             Arc::new(Mutex::new(memory))
         };
-        let slot = || Mutex::new(Slot { running: None, starts: Instant::now(), parked: false });
+        let slot = || Mutex::new(Slot { running: None, starts: Instant::now(), parked: false, lives: 0 });
         Arc::new(Self {
             plan,
             began: Instant::now(),
@@ -141,8 +142,12 @@ impl World {
             {
                 running.sidecar.gate.go_on();
             }
-            let running = slot.running.get_or_insert_with(|| Running {
-                sidecar: sidecar(&self.memories),
+            let Slot { running, lives, .. } = &mut *slot;
+            let running = running.get_or_insert_with(|| Running {
+                sidecar: sidecar(&self.memories, {
+                    *lives += 1;
+                    (at as u64) << 20 | *lives
+                }),
                 killed: Arc::new(watch::Sender::new(false)),
                 used: Instant::now(),
                 requests: Arc::default(),
@@ -169,11 +174,11 @@ async fn run(seed: u64, plan: Plan) -> Outcome {
         (plan.window < plan.sidecars).then(|| tokio::spawn(world.clone().park())),
     ];
     let mut tabs = Vec::new();
-    for n in 0..plan.users as u64 {
+    for _ in 0..plan.users {
         let user = Arc::new(Mutex::new(User::default()));
-        for tab in 0..plan.tabs as u64 {
-            let random = random(10 + n * 16 + tab);
-            tabs.push(tokio::spawn(world.clone().browse(user.clone(), random)));
+        for _ in 0..plan.tabs {
+            let number = tabs.len() + 1;
+            tabs.push(tokio::spawn(world.clone().browse(user.clone(), number, random(10 + number as u64))));
         }
     }
     for tab in tabs {
@@ -183,7 +188,8 @@ async fn run(seed: u64, plan: Plan) -> Outcome {
         // What it has seen go wrong counts.
         if task.is_finished() { task.await.unwrap() } else { task.abort() }
     }
-    let history = std::mem::take(&mut *world.history());
+    let mut history = std::mem::take(&mut *world.history());
+    history.sort_by_key(|request| (request.from, request.id, request.saw.clone(), request.acknowledged));
     let wrong = check(&history);
     Outcome { history, wrong }
 }

@@ -1,14 +1,15 @@
 //! A memcached and the network between it and a sidecar, as far as sessions depend on them. After memcached 1.6.18.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rand::RngExt;
 use rand::rngs::SmallRng;
-use tokio::sync::watch;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::memcached::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
@@ -37,9 +38,11 @@ pub struct Memory {
     items: BTreeMap<String, Held>,
     cas: u64,
     pub life: Incarnation,
-    random: SmallRng,
+    seed: u64,
     pub faults: Faults,
-    pub reach: Reach,
+    reach: Reach,
+    /// What is on its way to it. What arrives at one time is done in an order that does not depend on who was woken first: tokio draws that.
+    coming: BTreeMap<Place, Arrival>,
     /// Bytes of the largest item.
     pub item_size_max: usize,
     pub lie: Option<Lie>,
@@ -52,6 +55,23 @@ pub enum Lie {
     NoLockNoFence,
     /// To each sidecar that asks for no value, a record is what it was when it last had the value.
     AsBefore,
+}
+
+/// When a batch arrives, from whom, and with which random number: in this order they are done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at: Instant,
+    from: u64,
+    dice: u64,
+    nth: usize,
+}
+
+struct Arrival {
+    batch: Vec<Command>,
+    life: Incarnation,
+    /// memcached is killed just before.
+    restart: bool,
+    answer: oneshot::Sender<Result<Answers, Reach>>,
 }
 
 /// Whether it can be reached.
@@ -73,30 +93,43 @@ pub struct Held {
 }
 
 impl Memory {
-    pub fn new(life: Incarnation, random: SmallRng, faults: Faults) -> Self {
+    pub fn new(life: Incarnation, seed: u64, faults: Faults) -> Self {
         Self {
             items: BTreeMap::new(),
             cas: 0,
             life,
-            random,
+            seed,
             faults,
             reach: Reach::Yes,
+            coming: BTreeMap::new(),
             item_size_max: 1 << 20,
             lie: None,
         }
     }
 
-    fn apply(&mut self, batch: &[Command]) -> Answers {
-        let now = Instant::now();
+    /// Does what has arrived.
+    fn catch_up(&mut self) {
+        while let Some(first) = self.coming.first_entry().filter(|first| first.key().at <= Instant::now()) {
+            let (place, arrival) = first.remove_entry();
+            if arrival.restart {
+                self.forget();
+            }
+            let answers = match self.reach {
+                Reach::Yes if self.life == arrival.life => Ok(self.apply(&arrival.batch, place.at)),
+                Reach::Yes => Err(Reach::Refused),
+                other => Err(other),
+            };
+            let _ = arrival.answer.send(answers);
+        }
+    }
+
+    fn apply(&mut self, batch: &[Command], now: Instant) -> Answers {
         let replies = batch.iter().map(|command| self.one(command, now)).collect();
         Answers { replies, incarnation: self.life }
     }
 
     fn one(&mut self, command: &Command, now: Instant) -> Reply {
-        let (Command::Get { key, .. }
-        | Command::Touch { key, .. }
-        | Command::Set { key, .. }
-        | Command::Delete { key, .. }) = command;
+        let key = key(command);
         if self.items.get(key).is_some_and(|item| item.ends.is_some_and(|ends| ends <= now)) {
             self.items.remove(key);
         }
@@ -149,7 +182,18 @@ impl Memory {
         self.items.get(key).filter(lives).map(|item| item.flags)
     }
 
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.catch_up();
+        self.reach = reach;
+    }
+
+    /// Killed and started again, empty.
     pub fn restart(&mut self) {
+        self.catch_up();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.items.clear();
         self.cas = 0;
         self.life.pid += 1;
@@ -167,38 +211,40 @@ impl Held {
     }
 }
 
+fn key(command: &Command) -> &str {
+    let (Command::Get { key, .. }
+    | Command::Touch { key, .. }
+    | Command::Set { key, .. }
+    | Command::Delete { key, .. }) = command;
+    key
+}
+
 /// Until when a sidecar is stopped: nothing that it sends leaves it, and nothing comes in.
 #[derive(Clone)]
-pub struct Gate(Arc<watch::Sender<Instant>>);
+pub struct Gate(Arc<(Mutex<Instant>, Notify)>);
 
 impl Gate {
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Instant::now())))
+        Self(Arc::new((Mutex::new(Instant::now()), Notify::new())))
     }
 
     pub fn stop(&self, time: Duration) {
-        self.0.send_replace(Instant::now() + time);
+        *self.0.0.lock().unwrap() = Instant::now() + time;
     }
 
     pub fn go_on(&self) {
-        self.0.send_replace(Instant::now());
+        self.stop(Duration::ZERO);
+        self.0.1.notify_waiters();
     }
 
     pub fn is_open(&self) -> bool {
-        *self.0.borrow() <= Instant::now()
+        *self.0.0.lock().unwrap() <= Instant::now()
     }
 
     pub async fn passed(&self) {
-        if self.is_open() {
-            return;
-        }
-        let mut changes = self.0.subscribe();
-        loop {
-            let until = *changes.borrow_and_update();
-            if until <= Instant::now() {
-                return;
-            }
-            let _ = timeout_at(until, changes.changed()).await;
+        while !self.is_open() {
+            let until = *self.0.0.lock().unwrap();
+            let _ = timeout_at(until, self.0.1.notified()).await;
         }
     }
 }
@@ -206,6 +252,8 @@ impl Gate {
 /// One sidecar's way to it.
 pub struct Network {
     pub memory: Shared,
+    /// The sidecar's number.
+    pub from: u64,
     pub gate: Gate,
     /// With [`Lie::AsBefore`]: the items that the sidecar knows.
     pub known: Mutex<BTreeMap<String, Item>>,
@@ -213,54 +261,54 @@ pub struct Network {
 
 impl Network {
 
+    /// What becomes of a batch follows from what it is, and when and by whom it is sent.
+    fn dice(&self, batch: &[Command]) -> SmallRng {
+        let mut hasher = DefaultHasher::new();
+        (self.memory.lock().unwrap().seed, self.from, super::now()).hash(&mut hasher);
+        for command in batch {
+            (std::mem::discriminant(command), key(command)).hash(&mut hasher);
+        }
+        SmallRng::seed_from_u64(hasher.finish())
+    }
+
     async fn send(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        let (delay, dice, late, restart) = {
-            let mut memory = self.memory.lock().unwrap();
-            let faults = memory.faults;
-            let random = &mut memory.random;
-            (
-                Duration::from_micros(random.random_range(50..3_000)),
-                random.random_range(0..1000),
-                Duration::from_millis(random.random_range(1_000..12_000)),
-                random.random_range(0..1000) < faults.restarts,
-            )
+        let mut random = self.dice(batch);
+        let delay = Duration::from_micros(random.random_range(50..3_000));
+        let late = Duration::from_millis(random.random_range(1_000..12_000));
+        let mut dice = random.random_range(0..1000u32);
+        let mut falls_on = |part: u32| {
+            let hit = dice < part;
+            dice = if hit { u32::MAX } else { dice - part };
+            hit
         };
-        let life = self.memory.lock().unwrap().life;
-        if only.is_some_and(|only| only != life) {
-            return Err(NodeError::Reborn);
+        let (answer, answered) = oneshot::channel();
+        let (lost, unanswered, is_late) = {
+            let mut memory = self.memory.lock().unwrap();
+            let (life, faults) = (memory.life, memory.faults);
+            if only.is_some_and(|only| only != life) {
+                return Err(NodeError::Reborn);
+            }
+            let lost = falls_on(faults.lost);
+            let unanswered = !lost && falls_on(faults.unanswered);
+            let is_late = !lost && !unanswered && falls_on(faults.late);
+            let at = Instant::now() + if is_late { late } else { delay };
+            let place = Place { at, from: self.from, dice: random.random(), nth: memory.coming.len() };
+            let restart = random.random_range(0..1000) < faults.restarts;
+            if !lost {
+                memory.coming.insert(place, Arrival { batch: batch.to_vec(), life, restart, answer });
+            }
+            (lost, unanswered, is_late)
+        };
+        if lost || is_late {
+            return std::future::pending().await;
         }
         sleep(delay).await;
-        self.reach().await?;
-        if restart {
-            self.memory.lock().unwrap().restart();
-        }
-        let faults = self.memory.lock().unwrap().faults;
-        let alive = |memory: &Memory| memory.life == life;
-        if dice < faults.lost {
-            return std::future::pending().await;
-        } else if dice < faults.lost + faults.unanswered {
-            let mut memory = self.memory.lock().unwrap();
-            if alive(&memory) {
-                memory.apply(batch);
-            }
-            return Err(NodeError::Unreachable("cut".into()));
-        } else if dice < faults.lost + faults.unanswered + faults.late {
-            let (memory, batch) = (self.memory.clone(), batch.to_vec());
-            tokio::spawn(async move {
-                sleep(late).await;
-                let mut memory = memory.lock().unwrap();
-                if memory.life == life {
-                    memory.apply(&batch);
-                }
-            });
-            return std::future::pending().await;
-        }
-        let answers = {
-            let mut memory = self.memory.lock().unwrap();
-            if !alive(&memory) {
-                return Err(NodeError::Unreachable("cut".into()));
-            }
-            memory.apply(batch)
+        self.memory.lock().unwrap().catch_up();
+        let answers = match answered.await {
+            Ok(Ok(_)) if unanswered => return Err(NodeError::Unreachable("cut".into())),
+            Ok(Ok(answers)) => answers,
+            Ok(Err(Reach::Silent)) => return std::future::pending().await,
+            _ => return Err(NodeError::Unreachable("cut".into())),
         };
         sleep(delay).await;
         self.reach().await?;

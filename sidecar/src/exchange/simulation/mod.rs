@@ -9,6 +9,7 @@ mod sidecar;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -193,14 +194,14 @@ impl World {
             sleep(Duration::from_millis(random.random_range(15_000..30_000))).await;
             let memory = &self.memories[random.random_range(0..self.memories.len())];
             let how = random.random_range(0..3);
-            memory.lock().unwrap().reach = if how == 0 { Reach::Silent } else { Reach::Refused };
+            memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
             let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
             sleep(Duration::from_millis(random.random_range(away))).await;
             let mut memory = memory.lock().unwrap();
             if how == 1 {
                 memory.restart();
             }
-            memory.reach = Reach::Yes;
+            memory.set_reach(Reach::Yes);
         }
     }
 
@@ -229,8 +230,7 @@ fn id() -> SessionId {
 async fn run(seed: u64, plan: Plan) -> usize {
     let memories: Vec<Shared> = (0..plan.nodes as u64)
         .map(|node| {
-            let random = SmallRng::seed_from_u64(seed.wrapping_add(node << 32));
-            let mut memory = Memory::new(FIRST_LIFE, random, NONE);
+            let mut memory = Memory::new(FIRST_LIFE, seed.wrapping_add(node << 32), NONE);
             memory.item_size_max = if plan.large { SMALL_ITEMS } else { memory.item_size_max };
             Arc::new(Mutex::new(memory))
         })
@@ -241,7 +241,7 @@ async fn run(seed: u64, plan: Plan) -> usize {
         history: Mutex::default(),
         large: plan.large,
     });
-    let sidecars: Vec<_> = (0..SIDECARS).map(|_| sidecar(&memories)).collect();
+    let sidecars: Vec<_> = (0..SIDECARS as u64).map(|number| sidecar(&memories, number)).collect();
     world.create(&sidecars[0].core).await;
     world.set_faults(plan.faults);
     let outages = plan.outages.then(|| tokio::spawn(world.clone().outages(SmallRng::seed_from_u64(!seed))));
@@ -255,11 +255,11 @@ async fn run(seed: u64, plan: Plan) -> usize {
             tokio::spawn(async move {
                 let mut random = SmallRng::seed_from_u64(seed.wrapping_mul(31) + client);
                 let mut cookie = 0;
-                for _ in 0..plan.requests {
+                for request in 0..plan.requests as u64 {
                     sleep(Duration::from_millis(random.random_range(0..500))).await;
                     let chosen = match random.random_range(0..20) {
                         0 if plan.outages || plan.reloads => {
-                            let started = sidecar(&memories);
+                            let started = sidecar(&memories, (client + 1) << 20 | request);
                             started.core.nodes.place(&world.list.lock().unwrap());
                             started
                         }
@@ -317,12 +317,25 @@ impl Drop for Replay {
 }
 
 thread_local! {
-    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static BEGAN: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
 }
 
-/// Seconds since 1970, while something is simulated in this thread.
+/// Since the run began that this thread simulates.
+fn now() -> Option<Duration> {
+    BEGAN.get().map(|(_, began)| began.elapsed())
+}
+
+/// Seconds since 1970, in a simulation.
 pub(super) fn unix_time() -> Option<u64> {
-    BEGAN.get().map(|began| 1_700_000_000 + began.elapsed().as_secs())
+    now().map(|now| 1_700_000_000 + now.as_secs())
+}
+
+/// A number for each moment of a simulation: random, and the same for whoever asks first.
+pub(crate) fn moment() -> Option<u64> {
+    let (seed, began) = BEGAN.get()?;
+    let mut hasher = DefaultHasher::new();
+    (seed, began.elapsed()).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// Runs something for each seed, in simulated time and with random numbers of its own.
@@ -333,7 +346,7 @@ fn for_seeds(default: u64, mut run: impl AsyncFnMut(u64)) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            BEGAN.set(Some(Instant::now()));
+            BEGAN.set(Some((seed, Instant::now())));
             run(seed).await;
         });
         BEGAN.set(None);
@@ -384,9 +397,9 @@ fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
 /// A logout has reached the second node and not yet the first when a reader beside it renews the second copy.
 #[tokio::test(start_paused = true)]
 async fn r20_a_reader_does_not_renew_a_copy_that_is_newer_than_what_it_has_read() {
-    let memory = |node| Memory::new(FIRST_LIFE, SmallRng::seed_from_u64(node), NONE);
+    let memory = |node| Memory::new(FIRST_LIFE, node, NONE);
     let memories: Vec<Shared> = (0..2).map(|node| Arc::new(Mutex::new(memory(node)))).collect();
-    let (writer, reader) = (sidecar(&memories), sidecar(&memories));
+    let (writer, reader) = (sidecar(&memories, 0), sidecar(&memories, 1));
     let (key, id) = (writer.core.farm.key("", &id()), id());
     let target = Target { key: &key, context: "", id: &id };
     writer.core.create(&target, 0, file(&BTreeSet::new(), false), Bytes::new(), false).await.unwrap();

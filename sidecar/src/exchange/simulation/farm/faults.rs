@@ -1,6 +1,6 @@
 //! What goes wrong in a farm.
 
-use super::user::Asked;
+use super::user::{Asked, Cookie};
 use super::*;
 
 /// In which time every session has to have two copies again, once its requests are answered.
@@ -15,14 +15,14 @@ impl World {
             self.repair(&mut random).await;
             let memory = &self.memories[self.node_in_use(&mut random)];
             let how = random.random_range(0..3);
-            memory.lock().unwrap().reach = if how == 0 { Reach::Silent } else { Reach::Refused };
+            memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
             let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
             sleep(Duration::from_millis(random.random_range(away))).await;
             let mut memory = memory.lock().unwrap();
             if how == 1 {
                 memory.restart();
             }
-            memory.reach = Reach::Yes;
+            memory.set_reach(Reach::Yes);
         }
     }
 
@@ -75,7 +75,7 @@ impl World {
     /// Half of the times one that has a session.
     fn node_in_use(&self, random: &mut SmallRng) -> usize {
         let any = random.random_range(0..self.memories.len());
-        let ids: Vec<_> = self.ids.lock().unwrap().values().cloned().collect();
+        let ids: Vec<_> = self.ids.lock().unwrap().values().map(|(key, _)| key.clone()).collect();
         if ids.is_empty() || random.random_range(0..2) == 0 {
             return any;
         }
@@ -93,9 +93,8 @@ impl World {
                 return;
             }
             assert!(began.elapsed() < REPAIRED_WITHIN, "{weak:?} have one copy still");
-            for id in weak {
-                let cookie = (id, random.random_range(0..self.plan.nodes));
-                let asked = Asked { beside: false, nap: None, ..self.ask_read(cookie, random) };
+            for cookie in weak {
+                let asked = Asked { beside: false, nap: None, ..self.ask(cookie, Act::Read, random) };
                 let (world, running) = (self.clone(), self.pick(random));
                 tokio::spawn(async move { world.serve(&running, asked).await });
             }
@@ -103,11 +102,7 @@ impl World {
         }
     }
 
-    fn ask_read(&self, cookie: (Id, NodeIndex), random: &mut SmallRng) -> Asked {
-        self.ask(Some(cookie), 100, random)
-    }
-
-    fn weak(&self) -> Vec<Id> {
+    fn weak(&self) -> Vec<Cookie> {
         let has_one_copy = |key: &RecordKey| {
             let key = key.record();
             let found: Vec<_> =
@@ -116,6 +111,6 @@ impl World {
             newest.is_some_and(|newest| found.iter().filter(|flags| **flags == newest).count() < 2)
         };
         let ids = self.ids.lock().unwrap();
-        ids.iter().filter(|(_, key)| has_one_copy(key)).map(|(id, _)| *id).collect()
+        ids.iter().filter(|(_, (key, _))| has_one_copy(key)).map(|(id, (_, node))| (*id, *node)).collect()
     }
 }

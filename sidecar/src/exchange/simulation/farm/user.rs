@@ -55,9 +55,9 @@ fn tokens(file: &SessionFile, id: &SessionId) -> Vec<Token> {
 }
 
 impl World {
-    /// One tab.
-    pub(super) async fn browse(self: Arc<Self>, user: Arc<Mutex<User>>, mut random: SmallRng) {
-        for _ in 0..self.plan.requests {
+    /// One tab, of which no other has the `number`.
+    pub(super) async fn browse(self: Arc<Self>, user: Arc<Mutex<User>>, number: usize, mut random: SmallRng) {
+        for nth in 0..self.plan.requests {
             sleep(Duration::from_millis(random.random_range(0..2_000))).await;
             let (cookie, is_late) = {
                 let user = user.lock().unwrap();
@@ -69,8 +69,19 @@ impl World {
                     _ => (user.cookie, false),
                 }
             };
-            let dice = random.random_range(0..1_000);
-            let asked = self.ask(cookie, dice, &mut random);
+            // Ids and changes are numbered by the request that makes them.
+            let own = number * 1_000 + nth;
+            let act = match (cookie, random.random_range(0..1_000)) {
+                (None, _) => Act::Create,
+                (_, 0..30) => Act::LogOut,
+                (_, 30..100) => Act::Rename(own),
+                (_, 100..400) => Act::Read,
+                _ => Act::Append(Token::try_from(own).unwrap()),
+            };
+            let asked = match cookie {
+                Some(cookie) => self.ask(cookie, act, &mut random),
+                None => self.ask((own, random.random_range(0..self.plan.nodes)), act, &mut random),
+            };
             let (at, id) = (asked.at, asked.cookie.0);
             let running = self.pick(&mut random);
             let told = self.serve(&running, asked).await;
@@ -93,18 +104,9 @@ impl World {
     }
 
     /// Writes down a request that begins.
-    pub(super) fn ask(&self, cookie: Option<Cookie>, dice: u32, random: &mut SmallRng) -> Asked {
+    pub(super) fn ask(&self, cookie: Cookie, act: Act, random: &mut SmallRng) -> Asked {
         let mut history = self.history();
         let at = history.len();
-        // Both are numbered by the request that makes them.
-        let act = match (cookie, dice) {
-            (None, _) => Act::Create,
-            (_, 0..30) => Act::LogOut,
-            (_, 30..100) => Act::Rename(at),
-            (_, 100..400) => Act::Read,
-            _ => Act::Append(Token::try_from(at).unwrap()),
-        };
-        let cookie = cookie.unwrap_or((at, random.random_range(0..self.plan.nodes)));
         history.push(Request { id: cookie.0, act, from: self.now(), saw: None, acknowledged: None });
         let nap = Duration::from_millis(random.random_range(4_000..20_000));
         let naps = random.random_range(0..1_000) < self.plan.faults.asleep;
@@ -243,7 +245,9 @@ impl World {
         match stored {
             Ok(node) => {
                 self.history()[asked.at].acknowledged = Some(self.now());
-                self.ids.lock().unwrap().entry(id).or_insert_with(|| self.farm.key("", &session_id(id)));
+                if !matches!(asked.act, Act::LogOut) {
+                    self.ids.lock().unwrap().insert(id, (self.farm.key("", &session_id(id)), node));
+                }
                 Some((id, node))
             }
             Err(StoreError::Conflict | StoreError::Node(_) | StoreError::Kept(_)) => None,
