@@ -127,8 +127,13 @@ impl Core {
             self.nodes.settled().await;
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
             // The suffix of a cookie that several contexts share is that of one of their sessions.
-            let certain = suffix == Some(home) && !shared && !self.nodes.one_was_away();
-            match search.at(home, certain).await? {
+            let none_was_away = !self.nodes.one_was_away() && self.nodes.would_know_of(home);
+            let certain = suffix == Some(home) && !shared && none_was_away;
+            let step = search.at(home, certain).await?;
+            if step.may_be_for_want_of_nodes() && self.lacks_all_copies().await {
+                return Err(Refusal::Store);
+            }
+            match step {
                 Step::Session(session, idle, lock) => {
                     if let Some(lock) = &lock {
                         lock.keep_alive(key.record(), session.ttl.on_the_wire(unix_time()));
@@ -147,6 +152,13 @@ impl Core {
         }
         // Nodes go up and down faster than one can look.
         Err(Refusal::Store)
+    }
+
+    /// As many nodes as a session has copies are believed to be down here, and not all of them are: one that has come back is probed within
+    /// seconds, and others use it already. What is found without it may be old.
+    async fn lacks_all_copies(&self) -> bool {
+        let copies = self.settings().copies;
+        copies > 1 && self.nodes.down() >= copies && self.nodes.one_is_back().await
     }
 
     async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
@@ -193,6 +205,17 @@ impl Core {
             return Err("its counter and its writer are not those in its client flags".into());
         }
         Ok(payload)
+    }
+}
+
+impl Step {
+    /// The session is not where it belongs.
+    fn may_be_for_want_of_nodes(&self) -> bool {
+        match self {
+            Self::Session(session, ..) => session.displaced,
+            Self::Absent | Self::Unreadable => true,
+            Self::Ended { .. } | Self::Elsewhere(_) | Self::Down => false,
+        }
     }
 }
 
