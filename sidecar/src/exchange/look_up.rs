@@ -58,6 +58,8 @@ enum Step {
     Elsewhere(NodeIndex),
     /// The node went down meanwhile.
     Down,
+    /// It was there a moment ago. Its node has been restarted, perhaps: the other copy is to be looked for.
+    Gone,
 }
 
 /// An item, and in which life of its node it was read.
@@ -146,6 +148,7 @@ impl Core {
                 }
                 Step::Absent | Step::Unreadable => return Ok(Lookup::Absent),
                 Step::Elsewhere(node) => home = node,
+                Step::Gone => {}
                 Step::Down if single => return Err(Refusal::Store),
                 Step::Down => home = self.nodes.first_up(home).ok_or(Refusal::Store)?,
             }
@@ -214,7 +217,7 @@ impl Step {
         match self {
             Self::Session(session, ..) => session.displaced,
             Self::Absent | Self::Unreadable => true,
-            Self::Ended { .. } | Self::Elsewhere(_) | Self::Down => false,
+            Self::Ended { .. } | Self::Elsewhere(_) | Self::Down | Self::Gone => false,
         }
     }
 }
@@ -376,7 +379,7 @@ impl Search {
                 if read.item.value.as_deref().is_none_or(|value| self.core.manifest(value).is_some()) {
                     match self.body(home).await? {
                         Some(again) => read = again,
-                        None => return Ok(Step::Absent),
+                        None => return Ok(Step::Gone),
                     }
                 }
                 let place = Place { node: home, there: Some(read.there()) };
@@ -393,7 +396,7 @@ impl Search {
 
     /// The newest copy is on another node than the one that holds the lock, where `home` is to be replaced.
     async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
-        let Some(read) = self.body(node).await? else { return Ok(Step::Absent) };
+        let Some(read) = self.body(node).await? else { return Ok(Step::Gone) };
         self.core.metrics.read_from_backup.add();
         let session = match self.open(node, &read, home).await {
             Ok(session) => session,

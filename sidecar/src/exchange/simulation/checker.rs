@@ -38,6 +38,8 @@ pub enum Saw {
 pub struct Request {
     pub id: Id,
     pub act: Act,
+    /// It did not wait for others of its session: it may have seen what was just being stored and came to nothing.
+    pub beside: bool,
     pub from: Time,
     /// `None`: it was refused, or never got so far.
     pub saw: Option<(Time, Saw)>,
@@ -118,7 +120,7 @@ pub fn check(history: &[Request]) -> Vec<Violation> {
     let mut known: BTreeMap<usize, Known> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (_, moment, by) in moments {
-        let Request { id, act, saw, .. } = &history[by];
+        let Request { id, act, saw, beside, .. } = &history[by];
         if *act == Act::Create && moment == Moment::Began {
             sessions.push(Session::default());
             ids.insert(*id, Of { session: sessions.len() - 1, ..Of::default() });
@@ -143,8 +145,11 @@ pub fn check(history: &[Request]) -> Vec<Violation> {
                 let known = &known[&by];
                 let found = match saw {
                     Some((_, Saw::Session(tokens))) => {
-                        let kind = if known.ended { Some(Kind::Revived) } else { session.judge(tokens, known) };
-                        session.remember(tokens);
+                        let kind =
+                            if known.ended { Some(Kind::Revived) } else { session.judge(tokens, known) };
+                        if !beside {
+                            session.remember(tokens);
+                        }
                         kind
                     }
                     _ => {
@@ -203,7 +208,7 @@ mod tests {
     /// A request that sees the session at once and takes until `to`.
     fn done(id: Id, from: u64, to: u64, act: Act, saw: &[Token]) -> Request {
         let saw = Some((ms(from), Saw::Session(saw.to_vec())));
-        Request { id, act, from: ms(from), saw, acknowledged: Some(ms(to)) }
+        Request { id, act, beside: false, from: ms(from), saw, acknowledged: Some(ms(to)) }
     }
 
     fn failed(request: Request) -> Request {
@@ -260,8 +265,12 @@ mod tests {
 
     #[test]
     fn an_acknowledged_change_that_is_not_there_is_lost() {
-        let history =
-            [create(1), done(1, 10, 20, Append(1), &[]), done(1, 20, 30, Append(2), &[]), done(1, 40, 41, Read, &[2])];
+        let history = [
+            create(1),
+            done(1, 10, 20, Append(1), &[]),
+            done(1, 20, 30, Append(2), &[]),
+            done(1, 40, 41, Read, &[2]),
+        ];
         // The second began when the first was acknowledged: at one time.
         assert_eq!(kinds(&history), [(Kind::Lost, 3)]);
         // Over a login, too.
@@ -296,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_beside_a_store_may_come_to_nothing() {
+        let seen = Request { beside: true, ..done(1, 30, 31, Read, &[1]) };
+        let mut history =
+            vec![create(1), failed(done(1, 10, 40, Append(1), &[])), seen, done(1, 50, 51, Read, &[])];
+        assert_eq!(kinds(&history), []);
+        history.push(done(1, 60, 61, Append(2), &[]));
+        history.push(Request { beside: true, ..done(1, 70, 71, Read, &[1]) });
+        assert_eq!(kinds(&history), [(Kind::Lost, 5)], "what was acknowledged is seen beside others, too");
+    }
+
+    #[test]
     fn what_belongs_to_another_session_is_foreign() {
         let history = [create(1), create(2), done(1, 10, 20, Append(1), &[]), done(2, 30, 40, Read, &[1])];
         assert_eq!(kinds(&history), [(Kind::Foreign, 3)]);
@@ -310,8 +330,12 @@ mod tests {
         let history = [create(1), done(1, 10, 20, Rename(2), &[]), done(1, 30, 40, Read, &[])];
         assert_eq!(kinds(&history), [(Kind::Revived, 2)], "under its old id");
         // Nobody was told that it has ended, but somebody has seen it.
-        let history =
-            [create(1), failed(done(1, 10, 20, LogOut, &[])), sees_nothing(1, 30), done(1, 40, 41, Read, &[])];
+        let history = [
+            create(1),
+            failed(done(1, 10, 20, LogOut, &[])),
+            sees_nothing(1, 30),
+            done(1, 40, 41, Read, &[]),
+        ];
         assert_eq!(kinds(&history), [(Kind::Revived, 3)]);
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::checker::{Act, Id, Kind, Request, Saw, Time, Token, Violation, check};
 use super::memory::{Faults, Lie, Memory, Reach, Shared};
 use super::sidecar::{Sidecar, name, sidecar};
-use super::{FIRST_LIFE, NONE, for_seeds};
+use super::{FIRST_LIFE, NONE, for_seeds, trace};
 use crate::id::SessionId;
 use crate::memcached::nodes::NodeIndex;
 use crate::record::{Farm, RecordKey, flags};
@@ -82,6 +82,7 @@ struct Slot {
 #[derive(Clone)]
 struct Running {
     sidecar: Sidecar,
+    number: u64,
     killed: Arc<watch::Sender<bool>>,
     used: Instant,
     /// One reference for each request.
@@ -143,14 +144,16 @@ impl World {
                 running.sidecar.gate.go_on();
             }
             let Slot { running, lives, .. } = &mut *slot;
-            let running = running.get_or_insert_with(|| Running {
-                sidecar: sidecar(&self.memories, {
-                    *lives += 1;
-                    (at as u64) << 20 | *lives
-                }),
-                killed: Arc::new(watch::Sender::new(false)),
-                used: Instant::now(),
-                requests: Arc::default(),
+            let running = running.get_or_insert_with(|| {
+                *lives += 1;
+                let number = (at as u64) << 20 | *lives;
+                Running {
+                    sidecar: sidecar(&self.memories, number),
+                    number,
+                    killed: Arc::new(watch::Sender::new(false)),
+                    used: Instant::now(),
+                    requests: Arc::default(),
+                }
             });
             running.used = Instant::now();
             return running.clone();
@@ -213,7 +216,9 @@ impl Outcome {
         }
         let lines = self.history.iter().enumerate().filter(|(_, request)| ids.contains(&request.id));
         let lines: Vec<_> = lines.map(|(at, request)| format!("{at}: {request:?}")).collect();
-        format!("{violation:?}\n{}", lines.join("\n"))
+        let keys = ids.iter().map(|id| (id, Farm::new("test", None).key("", &session_id(*id)).record()));
+        let keys: Vec<_> = keys.map(|(id, key)| format!("{id}: {}", &key[..8])).collect();
+        format!("{violation:?} of {}\n{}", keys.join(", "), lines.join("\n"))
     }
 
     fn served(&self) -> usize {

@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::trace;
 use crate::memcached::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -219,6 +220,23 @@ fn key(command: &Command) -> &str {
     key
 }
 
+fn brief(command: &Command) -> String {
+    let key = &key(command)[..8];
+    match command {
+        Command::Get { value, .. } => format!("get {key} {value}"),
+        Command::Touch { .. } => format!("touch {key}"),
+        Command::Set { flags, mode, .. } => format!("set {key} {} {mode:?}", flags >> 8),
+        Command::Delete { cas, .. } => format!("delete {key} {cas:?}"),
+    }
+}
+
+fn told(reply: &Reply) -> String {
+    match reply {
+        Reply::Hit(item) => format!("{}, cas {}", item.flags >> 8, item.cas),
+        other => format!("{other:?}"),
+    }
+}
+
 /// Until when a sidecar is stopped: nothing that it sends leaves it, and nothing comes in.
 #[derive(Clone)]
 pub struct Gate(Arc<(Mutex<Instant>, Notify)>);
@@ -260,7 +278,6 @@ pub struct Network {
 }
 
 impl Network {
-
     /// What becomes of a batch follows from what it is, and when and by whom it is sent.
     fn dice(&self, batch: &[Command]) -> SmallRng {
         let mut hasher = DefaultHasher::new();
@@ -347,6 +364,7 @@ impl Network {
 impl Node for Network {
     async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
         self.gate.passed().await;
+        let sent = super::now();
         let mut answers =
             timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
         if let Ok(answers) = &mut answers
@@ -355,6 +373,16 @@ impl Node for Network {
             self.lie(batch, answers);
         }
         self.gate.passed().await;
+        // What sidecars tell each other once a second would be most of it.
+        trace(|| {
+            let said = batch.iter().filter(|command| !key(command).starts_with('a')).map(brief);
+            let said: Vec<_> = said.collect();
+            let answers =
+                answers.as_ref().map(|answers| answers.replies.iter().map(told).collect::<Vec<_>>());
+            let node = self.memory.lock().unwrap().seed >> 32;
+            (!said.is_empty())
+                .then(|| format!("{sent:?} sidecar {:x} node {node}: {said:?} {answers:?}", self.from))
+        });
         answers
     }
 

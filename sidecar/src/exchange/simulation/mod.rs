@@ -4,13 +4,14 @@
 
 mod checker;
 mod farm;
+mod found;
 mod memory;
 mod sidecar;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -311,7 +312,10 @@ impl Drop for Replay {
             let thread = std::thread::current();
             let test = thread.name().filter(|name| name.contains("simulation")).unwrap_or("simulation");
             let Self(seed) = *self;
-            eprintln!("replay: SATCHEL_SEEDS={seed}..{} cargo test -p sidecar {test} -- --nocapture", seed + 1);
+            eprintln!(
+                "replay: SATCHEL_SEEDS={seed}..{} cargo test -p sidecar {test} -- --nocapture",
+                seed + 1
+            );
         }
     }
 }
@@ -323,6 +327,14 @@ thread_local! {
 /// Since the run began that this thread simulates.
 fn now() -> Option<Duration> {
     BEGAN.get().map(|(_, began)| began.elapsed())
+}
+
+/// With `SATCHEL_TRACE` in the environment: says what happens.
+fn trace(line: impl FnOnce() -> Option<String>) {
+    static ASKED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("SATCHEL_TRACE").is_some());
+    if *ASKED && let Some(line) = line() {
+        eprintln!("{:?} {line}", now().unwrap_or_default());
+    }
 }
 
 /// Seconds since 1970, in a simulation.
@@ -392,34 +404,6 @@ fn r18_r24_of_three_nodes_any_may_go_and_come_back() {
 #[test]
 fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
     simulate(Plan { nodes: 2, ..OUTAGES }, 30);
-}
-
-/// A logout has reached the second node and not yet the first when a reader beside it renews the second copy.
-#[tokio::test(start_paused = true)]
-async fn r20_a_reader_does_not_renew_a_copy_that_is_newer_than_what_it_has_read() {
-    let memory = |node| Memory::new(FIRST_LIFE, node, NONE);
-    let memories: Vec<Shared> = (0..2).map(|node| Arc::new(Mutex::new(memory(node)))).collect();
-    let (writer, reader) = (sidecar(&memories, 0), sidecar(&memories, 1));
-    let (key, id) = (writer.core.farm.key("", &id()), id());
-    let target = Target { key: &key, context: "", id: &id };
-    writer.core.create(&target, 0, file(&BTreeSet::new(), false), Bytes::new(), false).await.unwrap();
-    let look_up = async |core: &Arc<Core>, access| {
-        let presented = Presented { id: id.clone(), suffix: Some(name(0)) };
-        match core.clone().look_up(0, &presented, access).await {
-            Ok(Lookup::Found(found)) => found,
-            _ => panic!("it is there"),
-        }
-    };
-    let read = look_up(&reader.core, Access::ReadOnly).await;
-    let before = memories[0].lock().unwrap().items().clone();
-    let found = look_up(&writer.core, Access::Locked).await;
-    writer.core.bury(&target, &found.session, Ended::Invalidated).await.unwrap();
-    let flags = |node: usize| memories[node].lock().unwrap().items()[&key.record()].flags;
-    let tombstone = flags(1);
-    *memories[0].lock().unwrap().items() = before;
-    assert_ne!(flags(0), tombstone);
-    reader.core.touch(&target, &read.session, None).await;
-    assert_eq!(flags(1), tombstone, "the session would be back when the first node dies");
 }
 
 #[test]

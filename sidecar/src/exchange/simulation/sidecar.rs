@@ -39,7 +39,8 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
     let gate = Gate::new();
     let metrics = Arc::new(Metrics::default());
     let nodes = memories.iter().enumerate().map(|(node, memory)| {
-        let network = Network { memory: memory.clone(), from: number, gate: gate.clone(), known: Mutex::default() };
+        let network =
+            Network { memory: memory.clone(), from: number, gate: gate.clone(), known: Mutex::default() };
         (name(node), Arc::new(network) as Arc<dyn Node>)
     });
     let nodes = Nodes::new(nodes.collect(), Vec::new(), metrics.clone());

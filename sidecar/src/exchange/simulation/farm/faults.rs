@@ -13,8 +13,10 @@ impl World {
             sleep(Duration::from_millis(random.random_range(0..10_000))).await;
             // Two copies survive one failure at a time (R26).
             self.repair(&mut random).await;
-            let memory = &self.memories[self.node_in_use(&mut random)];
+            let node = self.node_in_use(&mut random);
+            let memory = &self.memories[node];
             let how = random.random_range(0..3);
+            trace(|| Some(format!("node {node} goes ({how})")));
             memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
             let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
             sleep(Duration::from_millis(random.random_range(away))).await;
@@ -23,6 +25,7 @@ impl World {
                 memory.restart();
             }
             memory.set_reach(Reach::Yes);
+            trace(|| Some(format!("node {node} is back")));
         }
     }
 
@@ -30,7 +33,9 @@ impl World {
     pub(super) async fn kill_nodes(self: Arc<Self>, mut random: SmallRng) {
         loop {
             sleep(Duration::from_millis(random.random_range(500..10_000))).await;
-            self.memories[self.node_in_use(&mut random)].lock().unwrap().restart();
+            let node = self.node_in_use(&mut random);
+            self.memories[node].lock().unwrap().restart();
+            trace(|| Some(format!("node {node} is killed")));
         }
     }
 
@@ -43,12 +48,14 @@ impl World {
             if running.len() < 2 {
                 continue;
             }
-            let mut slot = running[random.random_range(0..running.len())].lock().unwrap();
+            let at = random.random_range(0..running.len());
+            let mut slot = running[at].lock().unwrap();
             slot.starts = Instant::now() + Duration::from_millis(random.random_range(100..5_000));
             slot.parked = false;
             if let Some(killed) = slot.running.take() {
                 killed.sidecar.gate.stop(PARKED);
                 killed.killed.send_replace(true);
+                trace(|| Some(format!("sidecar {:x} is killed", killed.number)));
             }
         }
     }
@@ -94,7 +101,7 @@ impl World {
             }
             assert!(began.elapsed() < REPAIRED_WITHIN, "{weak:?} have one copy still");
             for cookie in weak {
-                let asked = Asked { beside: false, nap: None, ..self.ask(cookie, Act::Read, random) };
+                let asked = Asked { nap: None, ..self.ask(cookie, Act::Read, random) };
                 let (world, running) = (self.clone(), self.pick(random));
                 tokio::spawn(async move { world.serve(&running, asked).await });
             }

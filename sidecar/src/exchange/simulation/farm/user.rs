@@ -91,7 +91,8 @@ impl World {
             if is_late || user.cookie.map(|cookie| cookie.0) != cookie.map(|cookie| cookie.0) {
                 continue;
             }
-            let logged_out = self.history()[at].act == Act::LogOut && self.history()[at].acknowledged.is_some();
+            let logged_out =
+                self.history()[at].act == Act::LogOut && self.history()[at].acknowledged.is_some();
             match told {
                 // A new suffix does not always reach its browser; a new id does, or the change is not acknowledged.
                 Some(told) if told.0 != id || cookie.is_none() || random.random_range(0..10) > 2 => {
@@ -107,14 +108,16 @@ impl World {
     pub(super) fn ask(&self, cookie: Cookie, act: Act, random: &mut SmallRng) -> Asked {
         let mut history = self.history();
         let at = history.len();
-        history.push(Request { id: cookie.0, act, from: self.now(), saw: None, acknowledged: None });
+        let beside = act == Act::Read && random.random_range(0..2) == 0;
+        let from = self.now();
+        history.push(Request { id: cookie.0, act, beside, from, saw: None, acknowledged: None });
         let nap = Duration::from_millis(random.random_range(4_000..20_000));
         let naps = random.random_range(0..1_000) < self.plan.faults.asleep;
         Asked {
             at,
             cookie,
             act,
-            beside: act == Act::Read && random.random_range(0..2) == 0,
+            beside,
             takes: Duration::from_millis(random.random_range(0..400)),
             nap: naps.then_some(nap),
         }
@@ -127,11 +130,12 @@ impl World {
         tokio::select! {
             biased;
             _ = killed.wait_for(|killed| *killed) => None,
-            told = self.exchange(&running.sidecar, asked) => told,
+            told = self.exchange(running, asked) => told,
         }
     }
 
-    async fn exchange(&self, sidecar: &Sidecar, asked: Asked) -> Option<Cookie> {
+    async fn exchange(&self, running: &Running, asked: Asked) -> Option<Cookie> {
+        let sidecar = &running.sidecar;
         let Sidecar { core, gate } = sidecar;
         gate.passed().await;
         let id = session_id(asked.cookie.0);
@@ -143,6 +147,7 @@ impl World {
         }
         let presented = Presented { id: id.clone(), suffix: Some(name(suffix)) };
         let access = if asked.beside { Access::ReadOnly } else { Access::Locked };
+        trace(|| Some(format!("sidecar {:x} has request {}", running.number, asked.at)));
         let looked_up = core.clone().look_up(0, &presented, access).await;
         gate.passed().await;
         let see = |saw| self.history()[asked.at].saw = Some((self.now(), saw));
@@ -201,9 +206,7 @@ impl World {
                 let node = core.nodes.start_of(&new_key);
                 let created = core.create(&new, node, file(&new_id, &tokens), Bytes::new(), false).await;
                 let done = match created {
-                    Ok(node) => {
-                        self.bury(sidecar, &target, &found, Ended::IdChanged).await.map(|()| node)
-                    }
+                    Ok(node) => self.bury(sidecar, &target, &found, Ended::IdChanged).await.map(|()| node),
                     Err(error) => Err(error),
                 };
                 self.acknowledge(sidecar, asked, to, done).await
