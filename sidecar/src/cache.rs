@@ -3,12 +3,14 @@
 //! An entry is used only if memcached says at this moment that it is current, never because it is young.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use moka::future::Cache as Moka;
 use moka::policy::EvictionPolicy;
 use tokio::time::Instant;
 
+use crate::broken::Broken;
 use crate::file::SessionFile;
 use crate::memcached::Incarnation;
 use crate::memcached::nodes::NodeIndex;
@@ -87,9 +89,12 @@ impl Cache {
         let weigh = |_: &RecordKey, session: &Arc<Session>| {
             u32::try_from(session.file.bytes().len() + OVERHEAD).unwrap_or(u32::MAX)
         };
-        Self(
-            Moka::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build(),
-        )
+        let mut cache =
+            Moka::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
+        if Broken::PlainTtlCache.is_on() {
+            cache = cache.time_to_live(Duration::from_secs(5));
+        }
+        Self(cache.build())
     }
 
     /// The session as it was last seen here. To be compared with memcached before it is used.

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod agreement;
+pub mod broken;
 pub mod cache;
 pub mod config;
 pub mod context;

@@ -22,7 +22,8 @@ struct Args {
     common: Option<Common>,
 }
 
-fn main() -> ExitCode {
+/// Reads the command line, and runs.
+pub fn main() -> ExitCode {
     let args = Args::parse();
     if args.new_keys {
         println!("keys = [\"{}\"]\nindex_key = \"{}\"", secret(), secret());

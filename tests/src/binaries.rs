@@ -26,6 +26,18 @@ pub fn binary(name: &str) -> PathBuf {
     target().join(name)
 }
 
+/// The sidecar with which it is proved that a check would notice (feature `broken`).
+///
+/// # Panics
+/// When it can't be built.
+pub fn broken_sidecar() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        cargo_build(&["--quiet", "--package", "sidecar", "--features", "broken", "--bin", "sidecar-broken"]);
+    });
+    target().join("sidecar-broken")
+}
+
 /// Builds both, once; with cargo's progress if it is to be `shown`.
 ///
 /// # Panics
@@ -33,18 +45,19 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn build(shown: bool) {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = target();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["build", "--package", "gateway", "--package", "sidecar"]);
-        if !shown {
-            command.arg("--quiet");
-        }
-        command.arg("--target-dir").arg(target.parent().unwrap());
-        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        if target.ends_with("release") {
-            command.arg("--release");
-        }
-        assert!(command.status().unwrap().success(), "cargo build failed");
+        let quiet: &[&str] = if shown { &[] } else { &["--quiet"] };
+        cargo_build(&[quiet, &["--package", "gateway", "--package", "sidecar"]].concat());
     });
+}
+
+fn cargo_build(arguments: &[&str]) {
+    let target = target();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.arg("build").args(arguments).arg("--target-dir").arg(target.parent().unwrap());
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    if target.ends_with("release") {
+        command.arg("--release");
+    }
+    assert!(command.status().unwrap().success(), "cargo build failed");
 }

@@ -37,6 +37,8 @@ pub struct Client {
     pub cookies: Vec<Cookie>,
     /// The `Host` that it asks for.
     pub host: String,
+    /// How long it waits for the next bytes.
+    pub patience: Duration,
     connection: Option<BufReader<TcpStream>>,
 }
 
@@ -47,13 +49,15 @@ impl Client {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             cookies: Vec::new(),
             host: "test".into(),
+            patience: DEADLINE,
             connection: None,
         }
     }
 
     /// The same user at another server.
     pub fn at(&self, port: u16) -> Self {
-        Self { cookies: self.cookies.clone(), host: self.host.clone(), ..Self::new(port) }
+        let (cookies, host) = (self.cookies.clone(), self.host.clone());
+        Self { cookies, host, patience: self.patience, ..Self::new(port) }
     }
 
     /// The server's port.
@@ -98,10 +102,23 @@ impl Client {
 
     /// Sends a request and returns the connection at once, with nothing read.
     pub fn start(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
-        let request = self.request(method, path, headers, body);
-        let mut stream = connect(self.address).unwrap();
-        stream.write_all(&request).unwrap();
-        stream
+        self.try_start(method, path, headers, body).unwrap()
+    }
+
+    /// The same, where a failure is expected.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn try_start(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<TcpStream> {
+        let mut stream = connect(self.address)?;
+        stream.write_all(&self.request(method, path, headers, body))?;
+        Ok(stream)
     }
 
     /// The value of a cookie.
@@ -144,6 +161,7 @@ impl Client {
             Some(connection) => connection,
             None => BufReader::new(connect(self.address)?),
         };
+        connection.get_ref().set_read_timeout(Some(self.patience))?;
         // A server that refuses a request may close before it has read all of it.
         let written = connection.get_mut().write_all(request);
         let response = match read_response(&mut connection, request.starts_with(b"HEAD ")) {

@@ -106,6 +106,19 @@ impl Gateway {
         old
     }
 
+    /// Kills it if it runs and starts it again with the same configuration.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = launch(self.directory.path(), "log", &[]);
+        eventually("the gateway listens again", || {
+            assert!(self.process.is_running(), "the gateway ended: {}", self.process.log());
+            TcpStream::connect(local(self.port)).is_ok()
+        });
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -8,6 +8,7 @@
 
 pub mod binaries;
 pub mod certificate;
+pub mod chaos;
 pub mod client;
 pub mod farm;
 pub mod gateway;

@@ -5,8 +5,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::ports;
+
+/// Between two looks whether somebody listens again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// A TCP proxy in front of one port of 127.0.0.1. It ends with its handle.
 pub struct Link {
@@ -41,11 +45,20 @@ impl Link {
         let state = Arc::new(State::default());
         let shared = state.clone();
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
+            let mut listener = listener;
+            while let Ok((client, _)) = listener.accept() {
                 if shared.closed.load(Ordering::SeqCst) {
                     return;
                 }
-                shared.connect(client, target);
+                if shared.connect(client, target).is_ok() {
+                    continue;
+                }
+                // Nobody listens there: then nobody listens here.
+                drop(listener);
+                match shared.await_target(address, target) {
+                    Some(again) => listener = again,
+                    None => return,
+                }
             }
         });
         Self { address, state }
@@ -77,24 +90,39 @@ impl Drop for Link {
 }
 
 impl State {
-    fn connect(self: &Arc<Self>, client: TcpStream, target: u16) {
+    /// # Errors
+    /// The target can't be reached.
+    fn connect(self: &Arc<Self>, client: TcpStream, target: u16) -> std::io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let Ok(kept) = client.try_clone() else { return };
-        self.open().push((number, kept));
+        self.open().push((number, client.try_clone()?));
         if self.cut.load(Ordering::SeqCst) {
-            return;
+            return Ok(());
         }
-        let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else {
-            // Nobody listens there: the client is to see that too.
-            self.close(number);
-            return;
+        let server = match TcpStream::connect(("127.0.0.1", target)) {
+            Ok(server) => server,
+            Err(error) => {
+                self.close(number);
+                return Err(error);
+            }
         };
-        let Ok(kept) = server.try_clone() else { return };
-        self.open().push((number, kept));
-        let (Ok(from_client), Ok(from_server)) = (client.try_clone(), server.try_clone()) else { return };
+        self.open().push((number, server.try_clone()?));
+        let (from_client, from_server) = (client.try_clone()?, server.try_clone()?);
         let (one, other) = (self.clone(), self.clone());
         thread::spawn(move || one.pump(number, from_client, server));
         thread::spawn(move || other.pump(number, from_server, client));
+        Ok(())
+    }
+
+    /// Waits until somebody listens on `target`, and listens at `address` again.
+    fn await_target(&self, address: SocketAddr, target: u16) -> Option<TcpListener> {
+        while !self.closed.load(Ordering::SeqCst) {
+            let there = self.cut.load(Ordering::SeqCst) || TcpStream::connect(("127.0.0.1", target)).is_ok();
+            if let (true, Ok(listener)) = (there, TcpListener::bind(address)) {
+                return Some(listener);
+            }
+            thread::sleep(AGAIN);
+        }
+        None
     }
 
     fn pump(&self, number: u64, mut from: TcpStream, mut to: TcpStream) {

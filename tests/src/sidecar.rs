@@ -23,6 +23,16 @@ pub struct Builder {
     user: Option<User>,
     hosts: Option<PathBuf>,
     context_lines: Vec<String>,
+    program: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+}
+
+/// How its process is started.
+struct Launch {
+    user: Option<User>,
+    hosts: Option<PathBuf>,
+    program: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 /// A running sidecar.
@@ -30,8 +40,7 @@ pub struct Sidecar {
     process: Process,
     port: u16,
     admin: u16,
-    user: Option<User>,
-    hosts: Option<PathBuf>,
+    how: Launch,
     directory: tempfile::TempDir,
 }
 
@@ -46,6 +55,8 @@ impl Sidecar {
             user: None,
             hosts: None,
             context_lines: Vec::new(),
+            program: None,
+            environment: Vec::new(),
         }
     }
 
@@ -72,7 +83,7 @@ impl Sidecar {
     /// Kills it if it runs and starts it again with the same configuration.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(&self.directory, self.user, self.hosts.as_deref());
+        self.process = launch(&self.directory, &self.how);
         self.await_ready();
     }
 
@@ -156,6 +167,27 @@ impl Builder {
         self
     }
 
+    /// It reaches its Tomcat through this port.
+    #[must_use]
+    pub fn tomcat_at(mut self, port: u16) -> Self {
+        self.tomcat_port = port;
+        self
+    }
+
+    /// Another program in place of the product's.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A line for every `[[context]]`, or, called several times, for one after the other.
     #[must_use]
     pub fn context_line(mut self, line: &str) -> Self {
@@ -212,8 +244,9 @@ impl Builder {
         if self.user.is_some() {
             std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         }
-        let process = launch(&directory, self.user, self.hosts.as_deref());
-        Sidecar { process, port, admin, user: self.user, hosts: self.hosts, directory }
+        let Self { user, hosts, program, environment, .. } = self;
+        let how = Launch { user, hosts, program, environment };
+        Sidecar { process: launch(&directory, &how), port, admin, how, directory }
     }
 
     fn config(&self, port: u16, admin: u16) -> String {
@@ -261,12 +294,13 @@ impl Builder {
     }
 }
 
-fn launch(directory: &tempfile::TempDir, user: Option<User>, hosts: Option<&Path>) -> Process {
+fn launch(directory: &tempfile::TempDir, how: &Launch) -> Process {
     let log = directory.path().join("log");
-    let sidecar = binaries::binary("sidecar");
-    let program = if hosts.is_some() { Path::new("unshare") } else { &sidecar };
-    Process::start_as(user, "sidecar", program, &log, |command| {
-        if let Some(hosts) = hosts {
+    let sidecar = how.program.clone().unwrap_or_else(|| binaries::binary("sidecar"));
+    let program = if how.hosts.is_some() { Path::new("unshare") } else { &sidecar };
+    Process::start_as(how.user, "sidecar", program, &log, |command| {
+        command.envs(how.environment.iter().cloned());
+        if let Some(hosts) = &how.hosts {
             command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
             command.arg(hosts).arg(&sidecar);
         }

@@ -55,6 +55,11 @@ impl Tomcat {
         &mut self.process
     }
 
+    /// What it has written since it was started last.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Which line of Tomcat.
     pub fn line(&self) -> TomcatVersion {
         self.version

@@ -203,6 +203,29 @@ fn r24_a_logout_while_nodes_were_cut_off_holds_when_they_are_back() {
 }
 
 #[test]
+fn r24_the_third_copy_from_when_a_node_was_away_brings_nothing_back() {
+    let mut farm = Farm::builder().nodes(3).links().set("session.backup_timeout", "\"0ms\"").start();
+    let mut user = user_on(&farm, 0);
+    farm.links[1].cut();
+    assert_eq!(user.get("/kind/small").number("n"), Some(2));
+    assert_eq!(farm.nodes[2].records().len(), 1, "the second copy is on the third node");
+    farm.links[1].mend();
+    all_up(&farm);
+    assert_eq!(user.get("/kind/small").number("n"), Some(3));
+    eventually("it is where it belongs, and nowhere else", || farm.nodes[2].records().is_empty());
+    let cookie = user.cookie_header("/");
+    assert_eq!(user.get("/kind/invalidate").status, 200);
+    // Those who know that it has ended forget it.
+    farm.nodes[1].restart();
+    farm.nodes[0].restart();
+    for sidecar in &farm.sidecars {
+        let mut late = user.at(sidecar.port());
+        let seen = late.send("GET", "/kind/small?read=1", &[("Cookie", &cookie)], b"");
+        assert_eq!((seen.status, seen.field("n").as_deref()), (200, Some("null")), "{}", seen.text());
+    }
+}
+
+#[test]
 fn r26_all_nodes_are_restarted_one_after_the_other() {
     let mut farm = Farm::builder().nodes(3).start();
     let load = Load::start(farm.gateway.port(), USERS / 2);

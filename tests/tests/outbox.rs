@@ -119,14 +119,17 @@ fn on_store_failure_proceed_goes_on_without_the_session_and_keeps_the_cookie() {
     let mut farm = farm()
         .set("session.on_store_failure", "\"proceed\"")
         .set("session.backup_timeout", "\"0ms\"")
+        .set("session.unsaved_header", "\"X-Session-Unsaved\"")
         .start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
     let told = during_an_outage(&mut farm, &user, "/kind/small?ms=500&late=1", hang);
     assert_eq!((told.status, told.number("n")), (200, Some(2)), "passed on: it is kept");
+    assert_eq!(told.header("x-session-unsaved"), Some("1"), "and that is said");
     let without = user.get("/kind/small");
     assert_eq!((without.status, without.number("n")), (200, Some(1)), "{}", without.text());
     assert_eq!(without.header("set-cookie"), None, "his own session comes back");
+    assert_eq!(without.header("x-session-unsaved"), Some("1"), "and this one does not");
     assert!(farm.metric("proceeded_without_session") > 0);
     let mut other = farm.client();
     assert_eq!(other.get("/kind/small").number("n"), Some(1), "a new session is kept too");

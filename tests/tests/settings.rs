@@ -77,6 +77,31 @@ fn r12_with_backup_timeout_0_large_responses_arrive_whole() {
 }
 
 #[test]
+fn r12_a_response_whose_session_is_not_stored_yet_is_marked_and_no_other() {
+    let farm = Farm::builder()
+        .set("session.backup_timeout", "\"0ms\"")
+        .set("session.unheld_uri", "'GET /kind/flush-cl.*'")
+        .set("session.unsaved_header", "\"X-Session-Unsaved\"")
+        .set("session.readonly_uri", "'GET /kind/small.readonly'")
+        .start();
+    let mut user = farm.client();
+    let mut marked = |path: &str| user.get(path).header("x-session-unsaved") == Some("1");
+    assert!(!marked("/kind/small") && !marked("/kind/small"));
+    assert!(marked("/kind/flush-cl?slow=400"), "released before it was stored");
+    assert!(!marked("/kind/small?read=1"));
+    assert!(marked("/kind/small?readonly"), "its change is dropped");
+    assert!(!marked("/unsent"), "the application's own");
+    farm.await_quiet();
+    // It is reloaded.
+    for sidecar in &farm.sidecars {
+        sidecar.reload_with("unsaved_header", "# unsaved_header");
+        eventually("it has reloaded", || sidecar.reloads() == 1);
+    }
+    assert!(!marked("/kind/flush-cl?slow=400"));
+    assert!(marked("/unsent"), "it is the application's now");
+}
+
+#[test]
 fn responses_of_unheld_uris_are_not_held() {
     let farm = Farm::builder()
         .set("session.backup_timeout", "\"0ms\"")

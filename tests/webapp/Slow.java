@@ -13,6 +13,8 @@ final class Slow implements Serializable {
 
     private void writeObject(ObjectOutputStream out) throws IOException {
         out.defaultWriteObject();
+        // What comes before it is in the file already, half a session.
+        out.flush();
         Common.sleep(ms);
     }
 }

@@ -97,6 +97,7 @@ public class Tools extends HttpServlet {
                 return;
             case "/unsent":
                 response.setHeader("X-Satchel-Unsent", "1");
+                response.setHeader("X-Session-Unsaved", "1");
                 response.setStatus(503);
                 response.getWriter().print("it has run\n");
                 return;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
 use regex::Regex;
 use satchel_common::address::HostPort;
 use satchel_common::config::Invalid;
@@ -16,6 +17,7 @@ use crate::exchange::access::{Locking, OnLockTimeout};
 use crate::exchange::watch::Limits;
 use crate::exchange::{NodeSuffix, OnStoreFailure, Settings};
 use crate::id::{NodeName, path_param};
+use crate::proxy::UNSENT;
 use crate::proxy::upload::Buffering;
 
 pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
@@ -77,6 +79,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
             limits,
             ignore_uri: whole_match("session.ignore_uri", session.ignore_uri)?,
             unheld_uri: whole_match("session.unheld_uri", session.unheld_uri)?,
+            unsaved_header: session.unsaved_header.as_deref().map(unsaved_header).transpose()?,
             max_session_size: bytes(session.max_session_size.unwrap_or(defaults::MAX_SESSION_SIZE)),
         },
         unknown_ids_per_second: match session.unknown_ids_per_second {
@@ -313,6 +316,21 @@ fn locking(text: Option<&str>) -> Result<Locking, Invalid> {
 /// msm's patterns match the whole of `METHOD URI?query`.
 fn whole_match(key: &str, pattern: Option<String>) -> Result<Option<Regex>, Invalid> {
     pattern.map(|pattern| pattern_of_line(key, &pattern)).transpose()
+}
+
+/// A name of one's own: the header is taken out of every response.
+fn unsaved_header(name: &str) -> Result<HeaderName, Invalid> {
+    let key = "session.unsaved_header";
+    if name.eq_ignore_ascii_case(UNSENT) {
+        return Err(Invalid::new(key, format!("the gateway gives {UNSENT} a meaning of its own")));
+    }
+    if !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) {
+        let why =
+            "must begin with \"X-\", as in \"X-Session-Unsaved\": it is taken out of what applications send";
+        return Err(Invalid::new(key, format!("'{name}' {why}")));
+    }
+    name.parse()
+        .map_err(|_| Invalid::new(key, format!("'{name}' is not the name of a header (RFC 9110, token)")))
 }
 
 fn pattern_of_line(key: &str, pattern: &str) -> Result<Regex, Invalid> {

@@ -77,6 +77,7 @@ pub struct Session {
     pub readonly_uri: Option<String>,
     pub ignore_uri: Option<String>,
     pub unheld_uri: Option<String>,
+    pub unsaved_header: Option<String>,
     pub unknown_ids_per_second: Option<u32>,
     pub max_session_size: Option<Size>,
     pub cache_size: Option<Size>,

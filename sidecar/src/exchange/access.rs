@@ -6,6 +6,7 @@ use moka::sync::Cache;
 use regex::Regex;
 
 use super::Core;
+use crate::broken::Broken;
 
 /// How one request uses its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub enum OnLockTimeout {
 impl Locking {
     /// Whether a store may replace what somebody else has stored meanwhile (R17).
     pub fn last_writer_wins(&self) -> bool {
-        matches!(self, Self::None)
+        matches!(self, Self::None) || Broken::NoLock.is_on()
     }
 }
 
@@ -97,6 +98,7 @@ impl Core {
         }
         let locked = |locked| if locked { Access::Locked } else { Access::Unlocked };
         match &settings.locking {
+            _ if Broken::NoLock.is_on() => (Access::Unlocked, None),
             Locking::All => (Access::Locked, None),
             Locking::None => (Access::Unlocked, None),
             Locking::Uri(pattern) => (locked(pattern.is_match(&line)), None),

@@ -1,5 +1,6 @@
 //! What an answer to a conditional store means (R17, R19), as one function: no socket.
 
+use crate::broken::Broken;
 use crate::memcached::{NodeError, Reply};
 
 /// What to do next.
@@ -25,7 +26,7 @@ pub enum Next {
 pub fn after(answer: Result<&Reply, &NodeError>, last_writer_wins: bool) -> Next {
     match answer {
         Ok(Reply::Stored(cas)) => Next::Stored(*cas),
-        Ok(Reply::Exists) if last_writer_wins => Next::Overwrite,
+        Ok(Reply::Exists) if last_writer_wins || Broken::PlainTtlCache.is_on() => Next::Overwrite,
         Ok(Reply::NotFound) | Err(NodeError::Reborn) => Next::Vanished,
         Ok(_) => Next::Conflict,
         Err(NodeError::Refused(_)) => Next::PutBack,

@@ -8,6 +8,7 @@ mod chunks;
 pub mod copies;
 pub mod fence;
 pub mod late;
+mod leftovers;
 pub mod load;
 mod look_up;
 pub mod outbox;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use regex::Regex;
 use satchel_common::server::Working;
 
@@ -75,6 +77,8 @@ pub struct Settings {
     pub ignore_uri: Option<Regex>,
     /// Requests whose response is not held.
     pub unheld_uri: Option<Regex>,
+    /// What marks a response of which it is not promised that its session is stored.
+    pub unsaved_header: Option<HeaderName>,
     /// Requests that only read their session, whatever they do.
     pub readonly_uri: Option<Regex>,
     /// On how many nodes a session is stored: 1 or 2.

@@ -52,6 +52,8 @@ pub struct StoredAt {
     pub announced: Option<NodeIndex>,
     /// The session that the request had, if it goes on.
     pub held: Option<NodeIndex>,
+    /// They are not stored, and the response is passed on all the same (`on_store_failure = "proceed"`).
+    pub unsaved: bool,
 }
 
 /// What holds the response back until it is answered.
@@ -404,7 +406,8 @@ impl Exchange {
         };
         let goes_on = self.core.settings().on_store_failure == OnStoreFailure::Proceed
             && matches!(failure, Failure::Store(StoreError::Kept(_) | StoreError::TooLarge { .. }));
-        let told = release.send(if goes_on { Ok(StoredAt::default()) } else { Err(NotStored) }).is_ok();
+        let passed_on = StoredAt { unsaved: true, ..StoredAt::default() };
+        let told = release.send(if goes_on { Ok(passed_on) } else { Err(NotStored) }).is_ok();
         let kept = matches!(failure, Failure::Store(StoreError::Kept(_)));
         let metrics = &self.core.metrics;
         let (counter, text) = match failure {

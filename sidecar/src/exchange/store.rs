@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::write::{Record, Written};
 use super::{Core, unix_time};
+use crate::broken::Broken;
 use crate::cache::{Place, Session, There, Version};
 use crate::file::SessionFile;
 use crate::id::SessionId;
@@ -96,12 +97,24 @@ impl Core {
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
         let insists = self.settings().locking.last_writer_wins();
-        self.write_or_keep(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended), insists)).await?;
+        if Broken::NoTombstones.is_on() {
+            self.delete(target.key).await;
+        } else {
+            let tombstone = Stored::Ended(ended);
+            self.write_or_keep(over(target, old, old.ttl.of_tombstone(), tombstone, insists)).await?;
+        }
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),
         }
         Ok(())
+    }
+
+    /// In place of a tombstone: [`Broken::NoTombstones`].
+    async fn delete(&self, key: &RecordKey) {
+        for node in self.nodes.all() {
+            let _ = self.nodes.run(node, &[Command::Delete { key: key.record(), cas: None }]).await;
+        }
     }
 
     /// Stores a session that did not exist, on `node` or the next one that is up. The node that is its primary.

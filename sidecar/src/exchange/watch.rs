@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::broken::Broken;
 use crate::file::Seen;
 use crate::probe::Answer;
 
@@ -118,6 +119,11 @@ pub fn next(seen: Seen, progress: &Progress, probed: Probed, now: Duration, limi
             _ if over => Done(Verdict::Overtime),
             _ => AskAlive,
         },
+        Seen::Loaded if Broken::BodyCompleteIsSaved.is_on() && progress.header.is_some() => {
+            Done(Verdict::NotLoaded)
+        }
+        // Tomcat broke off instead of answering: it was stopped under the request, and what deleted the file was that.
+        Seen::Gone if progress.closed_by_tomcat && progress.header.is_none() => Done(Verdict::TomcatGone),
         Seen::Gone | Seen::Loaded => {
             let asked_for = progress.ended.or(progress.header.filter(|_| progress.small));
             match (seen, answer) {
@@ -210,6 +216,14 @@ mod tests {
             let came = came(Answer::Answered, read_again);
             assert_eq!(step(Seen::Written, header_at(5), came, 9), Step::Done(Verdict::Saved));
         }
+    }
+
+    #[test]
+    fn r13_gone_is_no_end_when_tomcat_has_cut_the_connection() {
+        let cut = Progress { ended: Some(ms(5)), closed_by_tomcat: true, ..Progress::default() };
+        assert_eq!(step(Seen::Gone, cut, Probed::No, 30), Step::Done(Verdict::TomcatGone));
+        let left = Progress { closed_by_tomcat: false, ..cut };
+        assert_eq!(step(Seen::Gone, left, Probed::No, 30), Step::Probe, "the client did");
     }
 
     #[test]

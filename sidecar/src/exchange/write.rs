@@ -85,7 +85,9 @@ impl Core {
     pub(super) async fn write(&self, record: Record<'_>) -> Result<Written, StoreError> {
         let (old, was_on) = (record.chunks.clone(), record.base.primary.node);
         self.nodes.note_life(record.ttl.0);
+        let key = record.target.key;
         let written = self.write_copies(record).await?;
+        self.drop_leftovers(key, &written.version);
         if let Some(old) = old {
             let Version { primary, backup, .. } = written.version;
             let mut on = vec![was_on, primary.node];

@@ -16,6 +16,7 @@ use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::finished::Finished;
 use super::placed::Placed;
+use crate::broken::half_written;
 
 /// Directories are made for the owner and the group that Tomcat and the sidecar share, and nobody else.
 const DIRECTORY_MODE: u32 = 0o770;
@@ -204,7 +205,7 @@ impl StoreDirectory {
     /// The file can't be read; for missing rights the error says how to get them.
     pub fn take(&self, id: &str) -> io::Result<Option<Bytes>> {
         let path = self.file(id);
-        let mut file = match File::open(&path) {
+        let mut file = match half_written(&path).map_or_else(|| File::open(&path), Ok) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(explain(&path, error));

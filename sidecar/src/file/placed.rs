@@ -12,6 +12,7 @@ use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::directory::OMIT;
 use super::finished::Finished;
+use crate::broken::{Broken, half_written};
 
 /// What a look at the file tells (R10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +63,12 @@ impl Placed {
             }
             other => other?,
         };
-        let replaced = there.ino() != self.inode;
+        let replaced = there.ino() != self.inode || half_written(&self.path).is_some();
         let written = moved(there.mtime(), there.mtime_nsec());
         Ok(match (self.loaded, replaced || written) {
             (false, false) => Seen::Untouched,
             (true, false) => Seen::Loaded,
-            (true, true) if replaced && self.is_whole() => Seen::Saved,
+            (true, true) if replaced && self.is_whole() || Broken::HalfWritten.is_on() => Seen::Saved,
             (true, true) => Seen::Written,
             (false, true) => Seen::Foreign,
         })

@@ -1,6 +1,9 @@
 //! A node over a pool of connections. A connection is put back only after a whole exchange, so that a
 //! cancelled request can never leave an answer for the next one.
 
+#[cfg(feature = "broken")]
+mod careless;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,6 +67,10 @@ impl Pool {
 #[async_trait]
 impl Node for Pool {
     async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
+        #[cfg(feature = "broken")]
+        if crate::broken::Broken::ReusedConnection.is_on() {
+            return self.run_carelessly(batch, only).await;
+        }
         let exchange = async {
             let mut connection = self.connection().await?;
             let incarnation = connection.incarnation;

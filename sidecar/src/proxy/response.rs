@@ -22,14 +22,33 @@ const SMALL_BODY: u64 = 64 * 1024;
 const HOLD_BLINDLY: Duration = Duration::from_millis(100);
 
 impl Proxy {
-    /// Settles the exchange, holding the response until the session is stored.
+    /// Settles the exchange, holding the response until the session is stored, and marks it if it is not.
     pub(super) async fn take_session(&self, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         // Only the sidecar's own word counts: the application must not be able to have a request sent twice.
         response.remove_header(UNSENT);
-        let Some(index) = ctx.context else { return self.remove_all_cookies(response) };
-        let Some(exchange) = ctx.exchange.as_ref() else { return Ok(()) };
+        let Some(index) = ctx.context else {
+            self.mark(response, true)?;
+            return self.remove_all_cookies(response);
+        };
+        let stored = self.hold(response, ctx, index).await?;
+        self.mark(response, stored)
+    }
+
+    /// Tells those who asked to be told (`session.unsaved_header`).
+    fn mark(&self, response: &mut ResponseHeader, stored: bool) -> Result<()> {
+        let settings = self.core.settings();
+        let Some(name) = &settings.unsaved_header else { return Ok(()) };
+        response.remove_header(name);
+        if stored { Ok(()) } else { response.insert_header(name.clone(), "1") }
+    }
+
+    /// Holds the response until its session is stored, if it is to be held. Whether it is stored.
+    async fn hold(&self, response: &mut ResponseHeader, ctx: &mut Ctx, index: usize) -> Result<bool> {
+        let Some(exchange) = ctx.exchange.as_ref() else { return Ok(true) };
         let readonly = exchange.access == Access::ReadOnly;
-        if exchange.drop_cookie || readonly {
+        // What it does to a session is dropped.
+        let dropped = exchange.drop_cookie || readonly;
+        if dropped {
             let name = &self.core.context(index).cookie_name;
             remove_cookies(response, |header| set_cookie::value_range(header, name).is_some())?;
         }
@@ -51,7 +70,7 @@ impl Proxy {
         }
         let limit = self.core.settings().backup_timeout.or_else(|| (!finishes).then_some(HOLD_BLINDLY));
         let Some(mut released) = self.start_settling(ctx, said.announced.clone(), progress) else {
-            return Ok(());
+            return Ok(!dropped);
         };
         let lost = Some(Err(NotStored));
         let result = if upgraded {
@@ -77,10 +96,11 @@ impl Proxy {
             None if readonly => StoredAt::default(),
             None => {
                 self.core.metrics.released_unsaved.add();
-                StoredAt::default()
+                StoredAt { unsaved: true, ..StoredAt::default() }
             }
         };
-        self.add_suffixes(response, &said, at)
+        self.add_suffixes(response, &said, at)?;
+        Ok(!dropped && !at.unsaved)
     }
 
     /// Without session work a response can't set or replace a session cookie (R3).

@@ -87,6 +87,7 @@ fn settings(copies: usize) -> Settings {
         locking: Locking::All,
         ignore_uri: None,
         unheld_uri: None,
+        unsaved_header: None,
         readonly_uri: None,
         on_lock_timeout: OnLockTimeout::Fail,
         on_store_failure: OnStoreFailure::Fail,
