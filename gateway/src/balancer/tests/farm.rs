@@ -189,7 +189,8 @@ fn any_options(random: &mut SmallRng) -> Options {
         fail_timeout: secs(random.random_range(1..20)),
         max_conns: if random.random_range(0..3) == 0 { random.random_range(1..4) } else { 0 },
         backup: random.random_range(0..5) == 0,
-        admin: [Admin::Up, Admin::Up, Admin::Up, Admin::Up, Admin::Down, Admin::Drain][random.random_range(0..6usize)],
+        admin: [Admin::Up, Admin::Up, Admin::Up, Admin::Up, Admin::Down, Admin::Drain]
+            [random.random_range(0..6usize)],
         slow_start: if random.random_range(0..3) == 0 { secs(random.random_range(1..30)) } else { Now::ZERO },
     }
 }
@@ -201,7 +202,10 @@ impl Drop for Replay {
     fn drop(&mut self) {
         let Self(seed, test) = *self;
         if std::thread::panicking() {
-            eprintln!("replay: SATCHEL_SEEDS={seed}..{} cargo test -p gateway farm::{test} -- --nocapture", seed + 1);
+            eprintln!(
+                "replay: SATCHEL_SEEDS={seed}..{} cargo test -p gateway farm::{test} -- --nocapture",
+                seed + 1
+            );
         }
     }
 }
