@@ -180,7 +180,7 @@ pub async fn at_start(config: &Config) -> Result<Agreement, String> {
     let key = Farm::agreement(&config.farm);
     let said = join_all(config.nodes.iter().chain(&config.retired_nodes).map(|node| {
         let key = key.clone();
-        async move { said(connect(node, config.node_timeout).as_ref(), key).await }
+        async move { said(connect(node, config).as_ref(), key).await }
     }));
     let newest = said.await.into_iter().flatten().flatten().max_by_key(|said| said.revision);
     match newest {

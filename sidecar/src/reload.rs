@@ -14,7 +14,7 @@ use crate::config::{Config, NodeConfig, Secret};
 use crate::exchange::Core;
 use crate::memcached::nodes::Named;
 use crate::record::{Keys, shown_fingerprint};
-use crate::run::{connect, keys};
+use crate::run::{connect, keys, readable};
 
 /// Reloads `path` at every SIGHUP, for ever.
 pub async fn on_sighup(core: Arc<Core>, path: &Path, mut config: Config) {
@@ -109,10 +109,9 @@ async fn apply(core: &Core, old: &Config, new: &Config) {
 fn changed_nodes(old: &Config, new: &Config) -> Vec<Named> {
     let before = |node: &NodeConfig| {
         old.node_timeout == new.node_timeout
+            && readable(&old.settings) == readable(&new.settings)
             && old.nodes.iter().chain(&old.retired_nodes).any(|old| old == node)
     };
     let all = new.nodes.iter().chain(&new.retired_nodes);
-    all.filter(|node| !before(node))
-        .map(|node| (node.name.clone(), connect(node, new.node_timeout)))
-        .collect()
+    all.filter(|node| !before(node)).map(|node| (node.name.clone(), connect(node, new))).collect()
 }

@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -27,7 +26,9 @@ use crate::exchange::outbox::Outbox;
 use crate::exchange::{Core, Settings};
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
-use crate::memcached::{Node, Nodes, Pool, TextNode};
+use crate::memcached::connection::Meta;
+use crate::memcached::text::Text;
+use crate::memcached::{Node, Nodes, Pool};
 use crate::metrics::Metrics;
 use crate::probe::Tomcat;
 use crate::proxy::Proxy;
@@ -46,6 +47,8 @@ const MAX_RETRIES: usize = 3;
 /// limit was lowered is no miss.
 const READ_TIMES: usize = 4;
 const READ_AT_LEAST: usize = 64 << 20;
+/// Of a record beside its session file: the cookie's attributes, at most 64 KiB, and some numbers.
+const RECORD_OVERHEAD: usize = 65 << 10;
 
 /// Why the sidecar can't start.
 #[derive(Debug, thiserror::Error)]
@@ -147,9 +150,8 @@ fn core(
         directories.push(Arc::new(directory));
         suspects.extend(found.into_iter().map(|id| (index, id)));
     }
-    let named = |nodes: &[NodeConfig]| {
-        nodes.iter().map(|node| (node.name.clone(), connect(node, config.node_timeout))).collect()
-    };
+    let named =
+        |nodes: &[NodeConfig]| nodes.iter().map(|node| (node.name.clone(), connect(node, config))).collect();
     let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes), metrics.clone());
     let (away, away_known) = watch::channel(false);
     let core = Core {
@@ -169,24 +171,31 @@ fn core(
         outbox: Outbox::new(in_flight.clone()),
         late: Late::default(),
         learned: Default::default(),
+        gathering: Default::default(),
         away_known,
     };
     Ok((core, away))
 }
 
 /// The way to a node. Nothing is connected yet.
-pub(crate) fn connect(node: &NodeConfig, timeout: Duration) -> Arc<dyn Node> {
-    let address = node.address.clone();
+pub(crate) fn connect(node: &NodeConfig, config: &Config) -> Arc<dyn Node> {
+    let (address, timeout) = (node.address.clone(), config.node_timeout);
+    let value_max = readable(&config.settings).saturating_add(RECORD_OVERHEAD);
     match node.protocol {
-        Protocol::Meta => Arc::new(Pool::new(address, timeout)),
-        Protocol::Text => Arc::new(TextNode::new(address, timeout)),
+        Protocol::Meta => Arc::new(Pool::<Meta>::new(address, timeout, value_max)),
+        Protocol::Text => Arc::new(Pool::<Text>::new(address, timeout, value_max)),
     }
 }
 
 /// What seals and opens records.
 pub(crate) fn keys(secrets: &[Secret], settings: &Settings) -> Keys {
     let secrets: Vec<_> = secrets.iter().map(|key| key.0).collect();
-    Keys::new(&secrets, settings.max_session_size.saturating_mul(READ_TIMES).max(READ_AT_LEAST))
+    Keys::new(&secrets, readable(settings))
+}
+
+/// Bytes of the largest session that is read.
+pub(crate) fn readable(settings: &Settings) -> usize {
+    settings.max_session_size.saturating_mul(READ_TIMES).max(READ_AT_LEAST)
 }
 
 /// Refuses to start when the other sidecars have another configuration (R25). Nodes that cannot be asked are not waited for twice.

@@ -96,7 +96,9 @@ impl Core {
     pub async fn bury(&self, target: &Target<'_>, old: &Session, ended: Ended) -> Result<(), StoreError> {
         self.cache.remove(target.key).await;
         let insists = self.settings().locking.last_writer_wins();
-        self.write_or_keep(over(target, old, old.ttl.of_tombstone(), Stored::Ended(ended), insists)).await?;
+        let ttl = old.ttl.of_tombstone();
+        let written = self.write_or_keep(over(target, old, ttl, Stored::Ended(ended), insists)).await?;
+        self.cache.bury(target.key.clone(), written.version, ttl).await;
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),
             Ended::IdChanged => self.metrics.ids_changed.add(),

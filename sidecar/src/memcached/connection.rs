@@ -1,99 +1,113 @@
-//! One connection to a memcached: dialled, identified, then spoken to through the `memcache` crate.
+//! One connection to a memcached in meta commands: dialled, identified, then spoken to. The words are the `memcache` crate's; it would read what it is
+//! sent without bounds, so that is done [here](super::wire).
 
-use std::os::fd::OwnedFd;
-
+use async_trait::async_trait;
 use bytes::Bytes;
 use memcache::exp::{
-    AsyncMetaConnection, DeleteOptions, Error, GetOptions, MetaCommand, MetaCommandResult, ReturnCode,
-    SetMode, SetOptions, build_delete, build_get, build_set, parse_meta_result,
+    DeleteOptions, Error, GetOptions, MetaCommand, MetaCommandResult, MetaResponse, ReturnCode, SetMode,
+    SetOptions, build_delete, build_get, build_set, parse_meta_result,
 };
 use satchel_common::address::HostPort;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::node::{Command, Incarnation, Item, Mode, NodeError, Reply};
+use super::pool::Connection;
+use super::wire::{Wire, protocol};
 
-/// More than memcached's statistics ever need.
-const STATISTICS_MAX: usize = 64 * 1024;
+/// More lines than memcached's statistics ever have.
+const STATISTICS_MAX: usize = 1000;
+/// The smallest that memcached can be told (its option -I), in bytes.
+const ITEM_SIZE_MIN: u64 = 1024;
 
 /// A connection, and who is at its other end.
-pub struct Connection {
-    meta: AsyncMetaConnection,
-    /// The same socket, to see whether the other end has closed it while it was idle.
-    socket: OwnedFd,
+pub struct Meta {
+    wire: Wire,
+    /// Bytes of the largest value that is read.
+    value_max: usize,
     /// Read from `stats` when the connection was made.
-    pub incarnation: Incarnation,
+    incarnation: Incarnation,
     /// `item_size_max` of `stats settings`, in bytes.
-    pub item_size_max: usize,
+    item_size_max: usize,
 }
 
-impl Connection {
-    /// Resolves, connects, and asks who is there. The name is resolved at every connect: a restarted pod
-    /// has another address.
-    ///
-    /// # Errors
-    /// [`NodeError::Unreachable`], or [`NodeError::Protocol`] if it is not a memcached of at least 1.6.
-    pub async fn dial(address: &HostPort) -> Result<Self, NodeError> {
-        let unreachable = |error: std::io::Error| NodeError::Unreachable(error.to_string());
-        let mut stream =
-            TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
-        let socket = rustix::io::dup(&stream).map_err(|error| unreachable(error.into()))?;
-        stream.write_all(b"stats\r\nstats settings\r\n").await.map_err(unreachable)?;
-        let text = read_statistics(&mut stream).await?;
-        let number =
-            |name| statistic(&text, name).ok_or_else(|| NodeError::Protocol(format!("no '{name}' in stats")));
+#[async_trait]
+impl Connection for Meta {
+    /// Asks who is there, too: [`NodeError::Protocol`] if it is not a memcached of at least 1.6.
+    async fn dial(address: &HostPort, value_max: usize) -> Result<Self, NodeError> {
+        let mut wire = Wire::connect(address).await?;
+        wire.send(b"stats\r\nstats settings\r\n").await?;
+        let text = read_statistics(&mut wire).await?;
+        let number = |name| statistic(&text, name).ok_or_else(|| protocol(&format!("no '{name}' in stats")));
         let started = number("time")?.saturating_sub(number("uptime")?);
-        Ok(Self {
-            incarnation: Incarnation { pid: number("pid")?, started },
-            item_size_max: usize::try_from(number("item_size_max")?).unwrap_or(usize::MAX),
-            meta: AsyncMetaConnection::from_stream(stream),
-            socket,
-        })
+        let incarnation = Incarnation { pid: number("pid")?, started };
+        let item_size_max = number("item_size_max")?;
+        if item_size_max < ITEM_SIZE_MIN {
+            return Err(protocol(&format!("an item_size_max of {item_size_max}")));
+        }
+        let item_size_max = usize::try_from(item_size_max).unwrap_or(usize::MAX);
+        Ok(Self { wire, value_max: value_max.min(item_size_max), incarnation, item_size_max })
     }
 
-    /// Whether an idle connection is still open and quiet.
-    pub fn is_usable(&self) -> bool {
-        let mut byte = [0u8; 1];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        matches!(rustix::net::recv(&self.socket, &mut byte, flags), Err(rustix::io::Errno::WOULDBLOCK))
+    async fn run(&mut self, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+        let mut sent = Vec::new();
+        for command in batch {
+            encode(command).and_then(|command| command.encode_into(&mut sent)).map_err(translate)?;
+        }
+        self.wire.send(&sent).await?;
+        let mut replies = Vec::with_capacity(batch.len());
+        for command in batch {
+            replies.push(decode(command, self.answer().await?)?);
+        }
+        if !self.wire.is_read_up() {
+            return Err(protocol("more answers than questions"));
+        }
+        Ok(replies)
     }
 
-    /// Sends the batch and reads its answers. After an error the connection must be dropped.
-    ///
-    /// # Errors
-    /// As [`NodeError`].
-    pub async fn run(&mut self, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
-        let commands = batch.iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(translate)?;
-        let responses = self.meta.execute_batch(&commands).await.map_err(translate)?;
-        batch
-            .iter()
-            .zip(responses)
-            .map(|(command, response)| decode(command, parse_meta_result(response).map_err(translate)?))
-            .collect()
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn item_size_max(&self) -> usize {
+        self.item_size_max
+    }
+
+    fn is_usable(&self) -> bool {
+        self.wire.is_usable()
+    }
+}
+
+impl Meta {
+    async fn answer(&mut self) -> Result<MetaCommandResult, NodeError> {
+        let line = self.wire.line().await?;
+        let response = MetaResponse::parse_header(&line).map_err(translate)?;
+        let has_value = response.rc() == ReturnCode::Va;
+        let mut result = parse_meta_result(response).map_err(translate)?;
+        if has_value {
+            let length = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).nth(1);
+            let length = length.and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            let length = length.ok_or_else(|| protocol("a value without a length"))?;
+            result.value = Some(self.wire.value(length, self.value_max).await?);
+        }
+        Ok(result)
     }
 }
 
 /// Two lists, each ended by `END`.
-async fn read_statistics(stream: &mut TcpStream) -> Result<String, NodeError> {
-    let mut text = Vec::new();
-    let mut chunk = [0u8; 4096];
-    while !ends_twice(&text) {
-        let read =
-            stream.read(&mut chunk).await.map_err(|error| NodeError::Unreachable(error.to_string()))?;
-        if read == 0 {
-            return Err(NodeError::Unreachable("closed by the node".into()));
+async fn read_statistics(wire: &mut Wire) -> Result<String, NodeError> {
+    let (mut text, mut ends) = (String::new(), 0);
+    for _ in 0..STATISTICS_MAX {
+        let line = wire.line().await?;
+        if line.starts_with(b"ERROR") {
+            break;
         }
-        text.extend_from_slice(&chunk[..read]);
-        if text.len() > STATISTICS_MAX || text.starts_with(b"ERROR") {
-            return Err(NodeError::Protocol("not a memcached that answers 'stats'".into()));
+        ends += usize::from(line == b"END");
+        if ends == 2 {
+            return Ok(text);
         }
+        text.push_str(&String::from_utf8_lossy(&line));
+        text.push('\n');
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-fn ends_twice(text: &[u8]) -> bool {
-    text.ends_with(b"END\r\n") && text.windows(5).filter(|window| *window == b"END\r\n").count() >= 2
+    Err(protocol("not a memcached that answers 'stats'"))
 }
 
 fn statistic(text: &str, name: &str) -> Option<u64> {
@@ -138,10 +152,18 @@ fn get_options(value: bool, touch: Option<u32>) -> GetOptions {
 
 fn decode(command: &Command, result: MetaCommandResult) -> Result<Reply, NodeError> {
     let unexpected = || NodeError::Protocol(format!("unexpected answer {:?}", result.rc));
+    // What was not asked for is not an answer, and neither is what lacks what was asked for.
+    let asked_for_value = matches!(command, Command::Get { value: true, .. });
+    if matches!(result.rc, ReturnCode::Hd | ReturnCode::Va)
+        && matches!(command, Command::Get { .. } | Command::Touch { .. })
+        && asked_for_value != result.value.is_some()
+    {
+        return Err(unexpected());
+    }
     Ok(match (command, result.rc) {
         (Command::Get { .. } | Command::Touch { .. }, ReturnCode::En) => Reply::Miss,
         (Command::Get { .. } | Command::Touch { .. }, ReturnCode::Hd | ReturnCode::Va) => Reply::Hit(Item {
-            flags: result.client_flags.unwrap_or(0),
+            flags: result.client_flags.ok_or_else(unexpected)?,
             cas: result.cas.ok_or_else(unexpected)?,
             ttl: result.ttl.ok_or_else(unexpected)?,
             value: result.value.map(Bytes::from),
@@ -169,11 +191,10 @@ mod tests {
 
     #[test]
     fn statistics_are_read_by_their_whole_name() {
-        let text = "STAT pid 7\r\nSTAT uptime 5\r\nSTAT time 105\r\nSTAT time_x 9\r\nEND\r\nSTAT item_size_max 1048576\r\nEND\r\n";
+        let text =
+            "STAT pid 7\nSTAT uptime 5\nSTAT time 105\nSTAT time_x 9\nEND\nSTAT item_size_max 1048576\n";
         assert_eq!(statistic(text, "time"), Some(105));
         assert_eq!(statistic(text, "item_size_max"), Some(1_048_576));
         assert_eq!(statistic(text, "none"), None);
-        assert!(ends_twice(text.as_bytes()));
-        assert!(!ends_twice(b"STAT pid 7\r\nEND\r\n"));
     }
 }

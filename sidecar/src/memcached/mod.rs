@@ -8,8 +8,8 @@ pub mod node;
 pub mod nodes;
 pub mod pool;
 pub mod text;
+pub mod wire;
 
 pub use node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 pub use nodes::Nodes;
 pub use pool::Pool;
-pub use text::TextNode;

@@ -1,228 +1,206 @@
-//! A node that speaks the classic text commands only: an older memcached, twemproxy, or what else understands them.
-//!
-//! Over the `memcache` crate's classic client, which blocks and has its own pool. Its traps, measured, and how they are closed:
-//! a pool's read timeout holds only when it stands in the URL; a pool asks each connection for its `version` before it lends it, which not
-//! every proxy knows, and asks again without a pause when the answer is an error, so ours does not; `add` says the same whether
-//! it has stored or not, so it is looked at what is there; a connection that failed stays in the pool, so the whole pool goes.
+//! One connection to a node that speaks the classic text commands only: an older memcached, twemproxy, or what else understands them.
 //!
 //! The text commands do not tell how long an item lives: when a record ends stands in an item beside it. They tell neither who answers,
 //! nor do they delete on a condition; what follows from that stands in `docs/guarantees.md`. A proxy answers for a server that it can't
 //! reach: such an answer is taken for the server's silence.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use async_trait::async_trait;
 use bytes::Bytes;
-use memcache::{
-    Client, CommandError, ConnectionManager, MemcacheError, ServerError, Stream, ToMemcacheValue, Url,
-};
 use satchel_common::address::HostPort;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use super::node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply, TTL_UNKNOWN};
+use super::node::{Command, Incarnation, Item, Mode, NodeError, Reply, TTL_UNKNOWN};
+use super::pool::Connection;
+use super::wire::{Wire, protocol};
 use crate::exchange::unix_time;
 use crate::record::{RecordKey, Ttl};
 
-/// Of an answer to a probe.
-const LINE_MAX: u64 = 512;
-/// Connections of the pool, and so batches at one time.
-const CONNECTIONS: u32 = 8;
 /// The text commands do not say who answers.
 const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
 
-/// One node.
-pub struct TextNode {
-    address: HostPort,
-    timeout: Duration,
-    client: Arc<Mutex<Option<Client>>>,
-    free: Arc<Semaphore>,
+/// A connection.
+pub struct Text {
+    wire: Wire,
+    /// Bytes of the largest value that is read.
+    value_max: usize,
 }
 
-/// A value with its client flags: the crate writes 0 of its own accord.
-struct Value<'a>(&'a [u8], u32);
-
-impl ToMemcacheValue<Stream> for Value<'_> {
-    fn get_flags(&self) -> u32 {
-        self.1
-    }
-
-    fn get_length(&self) -> usize {
-        self.0.len()
-    }
-
-    fn write_to(&self, stream: &mut Stream) -> std::io::Result<()> {
-        std::io::Write::write_all(stream, self.0)
-    }
-}
-
-impl TextNode {
-    /// Connects when it is first used.
-    pub fn new(address: HostPort, timeout: Duration) -> Self {
-        let free = Arc::new(Semaphore::new(CONNECTIONS as usize));
-        Self { address, timeout, client: Arc::default(), free }
-    }
-
-    fn url(&self) -> String {
-        let seconds = self.timeout.as_secs_f64();
-        format!("memcache://{}?protocol=ascii&timeout={seconds}&connect_timeout={seconds}", self.address)
-    }
+/// An item as it was found.
+struct Found {
+    key: String,
+    flags: u32,
+    cas: u64,
+    value: Bytes,
 }
 
 #[async_trait]
-impl Node for TextNode {
-    async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        if only.is_some_and(|only| only != SOMEBODY) {
-            return Err(NodeError::Reborn);
+impl Connection for Text {
+    async fn dial(address: &HostPort, value_max: usize) -> Result<Self, NodeError> {
+        let mut text = Self { wire: Wire::connect(address).await?, value_max };
+        // A proxy takes connections for a server that it can't reach. Not every proxy knows `version`.
+        text.find(&["satchel"]).await?;
+        Ok(text)
+    }
+
+    async fn run(&mut self, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for command in batch {
+            replies.push(self.one(command).await?);
         }
-        let exchange = async {
-            // Released when the blocking work has ended, also when nobody waits for it any more.
-            let free = self.free.clone().acquire_owned().await.map_err(|_| NodeError::Down)?;
-            let (url, limit) = (self.url(), self.timeout);
-            let (client, batch) = (self.client.clone(), batch.to_vec());
-            let work = tokio::task::spawn_blocking(move || {
-                let _free = free;
-                run_all(&url, limit, &client, &batch)
-            });
-            work.await.map_err(|error| NodeError::Protocol(error.to_string()))?
-        };
-        let replies = timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout))?;
-        Ok(Answers { replies, incarnation: SOMEBODY })
-    }
-
-    async fn probe(&self) -> Result<(), NodeError> {
-        let ask = async {
-            let mut stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
-            // Any answer is one; not every proxy knows `version`.
-            stream.write_all(b"get satchel\r\n").await?;
-            let mut line = String::new();
-            BufReader::new(stream.take(LINE_MAX)).read_line(&mut line).await?;
-            Ok::<_, std::io::Error>(line)
-        };
-        match timeout(self.timeout / 2, ask).await {
-            Ok(Ok(line)) if line.is_empty() => Err(NodeError::Unreachable("closed".into())),
-            Ok(Ok(line)) => match line.strip_prefix("SERVER_ERROR ") {
-                Some(text) => Err(server_error(text)),
-                None => Ok(()),
-            },
-            Ok(Err(error)) => Err(NodeError::Unreachable(error.to_string())),
-            Err(_) => Err(NodeError::Timeout),
+        if !self.wire.is_read_up() {
+            return Err(protocol("more answers than questions"));
         }
+        Ok(replies)
     }
 
-    fn timeout(&self) -> Duration {
-        self.timeout
+    fn incarnation(&self) -> Incarnation {
+        SOMEBODY
     }
 
+    /// It can't be asked.
     fn item_size_max(&self) -> usize {
         0
     }
+
+    fn is_usable(&self) -> bool {
+        self.wire.is_usable()
+    }
 }
 
-fn run_all(
-    url: &str,
-    limit: Duration,
-    kept: &Mutex<Option<Client>>,
-    batch: &[Command],
-) -> Result<Vec<Reply>, NodeError> {
-    let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = kept().clone();
-    let client = match known {
-        Some(client) => client,
-        None => {
-            let pool = memcache::Pool::builder()
-                .max_size(CONNECTIONS)
-                .min_idle(Some(0))
-                .connection_timeout(limit)
-                .test_on_check_out(false)
-                .build(ConnectionManager::new(
-                    Url::parse(url).map_err(|error| NodeError::Protocol(error.to_string()))?,
-                ))
-                .map_err(|error| NodeError::Unreachable(error.to_string()))?;
-            let client = Client::with_pool(pool).map_err(translate)?;
-            kept().get_or_insert(client).clone()
-        }
-    };
-    let replies: Result<Vec<_>, _> = batch.iter().map(|command| one(&client, command)).collect();
-    replies.map_err(|error| {
-        if !matches!(error, MemcacheError::ServerError(ServerError::Error(_))) {
-            // The connection may hold half of one.
-            *kept() = None;
-        }
-        translate(error)
-    })
-}
-
-fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
-    Ok(match command {
-        Command::Get { key, value } => get(client, key, *value)?,
-        Command::Touch { key, ttl } if client.touch(key, *ttl)? => {
-            note_end(client, key, *ttl)?;
-            get(client, key, false)?
-        }
-        Command::Touch { .. } => Reply::Miss,
-        Command::Set { key, value, flags, ttl, mode } => {
-            let item = Value(value, *flags);
-            match mode {
-                Mode::Add => client.add(key, item, *ttl)?,
-                Mode::Set => client.set(key, item, *ttl)?,
-                Mode::Cas(cas) => {
-                    if !client.cas(key, item, *ttl, *cas)? {
-                        return Ok(match get(client, key, false)? {
-                            Reply::Miss => Reply::NotFound,
-                            _ => Reply::Exists,
-                        });
+impl Text {
+    async fn one(&mut self, command: &Command) -> Result<Reply, NodeError> {
+        match command {
+            Command::Get { key, value } => self.get(key, *value).await,
+            Command::Touch { key, ttl } => {
+                match self.ask(&format!("touch {key} {ttl}\r\n"), None).await?.as_str() {
+                    "TOUCHED" => {
+                        self.note_end(key, *ttl).await?;
+                        self.get(key, false).await
                     }
+                    "NOT_FOUND" => Ok(Reply::Miss),
+                    other => Err(unexpected(other)),
                 }
             }
-            match get(client, key, true)? {
-                Reply::Hit(item) if item.value.as_ref() == Some(value) => {
-                    note_end(client, key, *ttl)?;
-                    Reply::Stored(item.cas)
+            Command::Set { key, value, flags, ttl, mode } => {
+                match self.store(key, value, *flags, *ttl, *mode).await?.as_str() {
+                    "STORED" => {}
+                    "NOT_STORED" | "EXISTS" => return Ok(Reply::Exists),
+                    "NOT_FOUND" => return Ok(Reply::NotFound),
+                    other => return Err(unexpected(other)),
                 }
-                _ if *mode == Mode::Add => Reply::Exists,
-                // It was stored, and somebody has replaced it since: its cas is nobody's.
-                _ => Reply::Stored(0),
+                match self.get(key, true).await? {
+                    Reply::Hit(item) if item.value.as_ref() == Some(value) => {
+                        self.note_end(key, *ttl).await?;
+                        Ok(Reply::Stored(item.cas))
+                    }
+                    // Somebody has replaced it since: its cas is nobody's.
+                    _ => Ok(Reply::Stored(0)),
+                }
             }
+            Command::Delete { key, cas: None } => self.delete(key).await,
+            Command::Delete { key, cas: Some(cas) } => match self.get(key, false).await? {
+                Reply::Hit(item) if item.cas == *cas => self.delete(key).await,
+                Reply::Hit(_) => Ok(Reply::Exists),
+                _ => Ok(Reply::NotFound),
+            },
         }
-        Command::Delete { key, cas: None } if client.delete(key)? => Reply::Deleted,
-        Command::Delete { cas: None, .. } => Reply::NotFound,
-        Command::Delete { key, cas: Some(cas) } => match get(client, key, false)? {
-            Reply::Hit(item) if item.cas == *cas && client.delete(key)? => Reply::Deleted,
-            Reply::Hit(item) if item.cas != *cas => Reply::Exists,
-            _ => Reply::NotFound,
-        },
-    })
+    }
+
+    async fn get(&mut self, key: &str, value: bool) -> Result<Reply, NodeError> {
+        let end_key = RecordKey::end_of(key);
+        let keys: Vec<&str> = std::iter::once(key).chain(end_key.as_deref()).collect();
+        let found = self.find(&keys).await?;
+        let end = end_key.and_then(|key| found.iter().find(|found| found.key == key));
+        let end = end.and_then(|found| std::str::from_utf8(&found.value).ok()?.parse::<u64>().ok());
+        let ttl = match end {
+            Some(0) => -1,
+            Some(end) => i64::try_from(end.saturating_sub(unix_time())).unwrap_or(i64::MAX),
+            None => TTL_UNKNOWN,
+        };
+        Ok(match found.into_iter().find(|found| found.key == key) {
+            Some(Found { flags, cas, value: bytes, .. }) => {
+                Reply::Hit(Item { value: value.then_some(bytes), flags, cas, ttl })
+            }
+            None => Reply::Miss,
+        })
+    }
+
+    /// What is there of these.
+    async fn find(&mut self, keys: &[&str]) -> Result<Vec<Found>, NodeError> {
+        let mut found = Vec::new();
+        let mut line = self.ask(&format!("gets {}\r\n", keys.join(" ")), None).await?;
+        while line != "END" {
+            let (key, flags, length, cas) = header(&line).ok_or_else(|| unexpected(&line))?;
+            if !keys.contains(&key.as_str()) || found.len() == keys.len() {
+                return Err(protocol("an item that nobody asked for"));
+            }
+            let value = self.wire.value(length, self.value_max).await?.into();
+            found.push(Found { key, flags, cas, value });
+            line = self.answer().await?;
+        }
+        Ok(found)
+    }
+
+    async fn store(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        flags: u32,
+        ttl: u32,
+        mode: Mode,
+    ) -> Result<String, NodeError> {
+        let length = value.len();
+        let line = match mode {
+            Mode::Add => format!("add {key} {flags} {ttl} {length}\r\n"),
+            Mode::Set => format!("set {key} {flags} {ttl} {length}\r\n"),
+            Mode::Cas(cas) => format!("cas {key} {flags} {ttl} {length} {cas}\r\n"),
+        };
+        self.ask(&line, Some(value)).await
+    }
+
+    async fn delete(&mut self, key: &str) -> Result<Reply, NodeError> {
+        match self.ask(&format!("delete {key}\r\n"), None).await?.as_str() {
+            "DELETED" => Ok(Reply::Deleted),
+            "NOT_FOUND" => Ok(Reply::NotFound),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Writes down when a record ends, in seconds since 1970; zero: never.
+    async fn note_end(&mut self, key: &str, ttl: u32) -> Result<(), NodeError> {
+        let Some(end_key) = RecordKey::end_of(key) else { return Ok(()) };
+        let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) };
+        match self.store(&end_key, end.to_string().as_bytes(), 0, ttl, Mode::Set).await?.as_str() {
+            "STORED" => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Sends a line, and the value that belongs to it. The first line of the answer.
+    async fn ask(&mut self, line: &str, value: Option<&[u8]>) -> Result<String, NodeError> {
+        let mut sent = line.as_bytes().to_vec();
+        if let Some(value) = value {
+            sent.extend_from_slice(value);
+            sent.extend_from_slice(b"\r\n");
+        }
+        self.wire.send(&sent).await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<String, NodeError> {
+        let line = String::from_utf8_lossy(&self.wire.line().await?).into_owned();
+        match line.strip_prefix("SERVER_ERROR ") {
+            Some(text) => Err(server_error(text)),
+            None => Ok(line),
+        }
+    }
 }
 
-fn get(client: &Client, key: &str, value: bool) -> Result<Reply, MemcacheError> {
-    let end_key = RecordKey::end_of(key);
-    let keys: Vec<&str> = std::iter::once(key).chain(end_key.as_deref()).collect();
-    let mut found = client.gets::<(Vec<u8>, u32, Option<u64>)>(&keys)?;
-    let end = end_key.and_then(|key| found.remove(&key));
-    let end = end.and_then(|(bytes, ..)| std::str::from_utf8(&bytes).ok()?.parse::<u64>().ok());
-    let ttl = match end {
-        Some(0) => -1,
-        Some(end) => i64::try_from(end.saturating_sub(unix_time())).unwrap_or(i64::MAX),
-        None => TTL_UNKNOWN,
-    };
-    Ok(match found.remove(key) {
-        Some((bytes, flags, cas)) => {
-            let value = value.then(|| Bytes::from(bytes));
-            Reply::Hit(Item { value, flags, cas: cas.unwrap_or(0), ttl })
-        }
-        None => Reply::Miss,
-    })
-}
-
-/// Writes down when a record ends, in seconds since 1970; zero: never.
-fn note_end(client: &Client, key: &str, ttl: u32) -> Result<(), MemcacheError> {
-    let Some(end_key) = RecordKey::end_of(key) else { return Ok(()) };
-    let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) };
-    client.set(&end_key, Value(end.to_string().as_bytes(), 0), ttl)
+/// `VALUE <key> <flags> <length> <cas>`.
+fn header(line: &str) -> Option<(String, u32, usize, u64)> {
+    let mut words = line.strip_prefix("VALUE ")?.split(' ');
+    let key = words.next()?.to_owned();
+    let read = (key, words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(read)
 }
 
 /// memcached's own refusals are about memory (`memory`, `too large`); the rest is a proxy's word for a server that it can't reach.
@@ -235,16 +213,6 @@ fn server_error(text: &str) -> NodeError {
     }
 }
 
-fn translate(error: MemcacheError) -> NodeError {
-    use std::io::ErrorKind::{TimedOut, WouldBlock};
-    match error {
-        MemcacheError::IOError(error) if matches!(error.kind(), TimedOut | WouldBlock) => NodeError::Timeout,
-        MemcacheError::IOError(error) => NodeError::Unreachable(error.to_string()),
-        MemcacheError::PoolError(error) => NodeError::Unreachable(error.to_string()),
-        MemcacheError::ServerError(ServerError::Error(text)) => server_error(&text),
-        MemcacheError::CommandError(CommandError::ValueTooLarge) => NodeError::Refused("too large".into()),
-        // The classic client's word for a connection that was closed.
-        MemcacheError::ClientError(error) => NodeError::Unreachable(error.to_string()),
-        other => NodeError::Protocol(other.to_string()),
-    }
+fn unexpected(answer: &str) -> NodeError {
+    protocol(&format!("unexpected answer {answer:?}"))
 }

@@ -91,6 +91,7 @@ fn sidecar(memories: &[Shared]) -> Sidecar {
         outbox: Outbox::default(),
         late: Late::default(),
         learned: Default::default(),
+        gathering: Default::default(),
     };
     let core = Arc::new(core);
     tokio::spawn(core.clone().deliver());
