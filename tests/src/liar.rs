@@ -67,9 +67,10 @@ impl Liar {
         self.port
     }
 
-    /// From now on answers are what `rule` makes of them.
+    /// From now on answers are what `rule` makes of them, on new connections.
     pub fn lie(&self, rule: impl Fn(&[u8], &[u8]) -> Lie + Send + Sync + 'static) {
         *guard(&self.state.rule) = Arc::new(rule);
+        self.state.close_all();
     }
 
     /// The truth again. Connections on which a lie may still be under way are closed.

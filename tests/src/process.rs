@@ -117,8 +117,28 @@ impl Process {
 
     /// Memory that belongs to the process alone, in KiB (`RssAnon`).
     pub fn memory_kib(&self) -> u64 {
+        self.status_kib("RssAnon:")
+    }
+
+    /// The most memory that it has had at one time, in KiB (`VmHWM`).
+    pub fn peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// How many files without a name it has open.
+    pub fn unnamed_files(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).ok();
+        let is_file = |path: &PathBuf| {
+            let path = path.to_string_lossy();
+            path.starts_with('/') && path.ends_with(" (deleted)")
+        };
+        open.filter_map(target).filter(is_file).count()
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
