@@ -74,26 +74,67 @@ pub fn load<Raw: DeserializeOwned, T>(
 
 /// Line, key and toml's message. Its own text would show the whole line, and a line can hold a secret.
 fn place(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().trim_end();
+    let message = without_secrets(error.message().trim_end());
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return message.to_owned();
+        return message;
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
+    // Within a list of several lines there may be a secret before the "=" of its base64.
+    let name = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
     match line.split_once('=').map(|(key, _)| key.trim()) {
-        Some(key) if !key.contains(['"', '\'', '#']) => format!("line {}, {key}: {message}", number + 1),
+        Some(key) if key.chars().all(name) => format!("line {}, {key}: {message}", number + 1),
         _ => format!("line {}: {message}", number + 1),
     }
+}
+
+/// The message without what may be a secret of the file: `keys = "…"` is not the list that it has to be, and toml's message shows it.
+fn without_secrets(message: &str) -> String {
+    const SHORTEST: usize = 24;
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
+    // Names of keys are as long, but in lower case.
+    let secret =
+        |word: &&str| word.len() >= SHORTEST && word.contains(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let words = message.split(|c| !base64(c)).filter(secret);
+    words.fold(message.to_owned(), |text, word| text.replace(word, "…"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const KEY: &str = "MzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzM=";
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(rename = "keys")]
+        _keys: Vec<String>,
+    }
+
+    fn refused(text: &str) -> String {
+        place(text, &toml::from_str::<File>(text).err().unwrap())
+    }
+
     #[test]
     fn an_error_names_the_line_and_does_not_show_it() {
-        let error = toml::from_str::<toml::Table>("a = 1\nkeys = [\"secret\n").unwrap_err();
-        let text = place("a = 1\nkeys = [\"secret\n", &error);
+        let text = refused("\nkeys = [\"secret\n");
         assert!(text.starts_with("line 2, keys: ") && !text.contains("secret"), "{text}");
+        assert!(refused("a_key_that_has_a_long_name = 1\n").contains("a_key_that_has_a_long_name"));
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for text in [
+            format!("keys = \"{KEY}\""),
+            format!("keys = '{KEY}, {KEY}'"),
+            format!("keys = {KEY}"),
+            format!("keys = [\n{KEY}\n]"),
+            format!("keys = [\n  \"{KEY}\"\n{KEY}\n]"),
+            format!("{KEY} = 1"),
+            format!("[\"{KEY}\"]"),
+        ] {
+            assert!(!refused(&text).contains("MzMz"), "{text}: {}", refused(&text));
+        }
     }
 }
