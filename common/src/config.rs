@@ -61,9 +61,21 @@ pub fn load<Raw: DeserializeOwned, T>(
 ) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let raw = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
+    parse(path, &text, check)
+}
+
+/// The same of a text that is read already; `path` is for errors.
+///
+/// # Errors
+/// Names the file, the key and what is allowed.
+pub fn parse<Raw: DeserializeOwned, T>(
+    path: &Path,
+    text: &str,
+    check: impl FnOnce(Raw) -> Result<T, Invalid>,
+) -> Result<T, ConfigError> {
+    let raw = toml::from_str(text).map_err(|error: toml::de::Error| ConfigError::Parse {
         path: path.to_owned(),
-        message: place(&text, &error),
+        message: place(text, &error),
     })?;
     check(raw).map_err(|Invalid { key, message }| ConfigError::Invalid {
         path: path.to_owned(),
