@@ -86,9 +86,9 @@ pub fn parse<Raw: DeserializeOwned, T>(
 
 /// Line, key and toml's message. Its own text would show the whole line, and a line can hold a secret.
 fn place(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().trim_end();
+    let message = without_value(error.message().trim_end());
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return message.to_owned();
+        return message;
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
@@ -98,9 +98,32 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
+/// What was written where something else belongs can be a secret, too: a key without its brackets.
+fn without_value(message: &str) -> String {
+    match message
+        .split_once(": string \"")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once("\", expected ")?)))
+    {
+        Some((before, (_, expected))) => format!("{before}: a text, expected {expected}"),
+        None => message.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_does_not_show_what_is_no_list() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Raw {
+            #[allow(dead_code)]
+            keys: Vec<String>,
+        }
+        let text = "keys = \"secret\\\", expected\"";
+        let error = toml::from_str::<Raw>(text).unwrap_err();
+        assert_eq!(place(text, &error), "line 1, keys: invalid type: a text, expected a sequence");
+    }
 
     #[test]
     fn an_error_names_the_line_and_does_not_show_it() {

@@ -24,7 +24,7 @@ trusted_proxies = ["10.0.0.0/8"]
 path = "/b/"
 proxy_pass = "http://127.0.0.1:1/a/"
 proxy_set_header = { Host = "$http_host", X-All = "$uri $args $cookie_a $remote_user $http_x" }
-proxy_cookie_path = { "~^/a(.*)$" = "/b$1" }
+proxy_cookie_path = [["~^/a(.*)$", "/b$1"]]
 add_header = { X-Added = "$sent_http_location $arg_x" }
 "#;
 

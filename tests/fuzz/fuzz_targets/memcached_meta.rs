@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use satchel_fuzz::liar::Liar;
+use sidecar::config::Protocol;
 use sidecar::memcached::{Node, Pool, Reply};
 
 mod batch;
@@ -21,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         _ => [HONEST, data],
     };
     LIAR.with(|liar| {
-        let node = Pool::new(liar.address(), Duration::from_secs(1));
+        let node = Pool::new(liar.address(), Protocol::Meta, Duration::from_secs(1));
         let batch = batch::commands();
         if let Ok(answers) = liar.tells(&answers, node.run(&batch, None)) {
             assert_eq!(answers.replies.len(), batch.len());

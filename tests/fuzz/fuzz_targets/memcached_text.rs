@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use satchel_fuzz::liar::Liar;
-use sidecar::memcached::{Node, TextNode};
+use sidecar::config::Protocol;
+use sidecar::memcached::{Node, Pool};
 
 mod batch;
 
@@ -15,7 +16,7 @@ thread_local!(static LIAR: Liar = Liar::new());
 fuzz_target!(|data: &[u8]| {
     let answers = split(data);
     LIAR.with(|liar| {
-        let node = TextNode::new(liar.address(), Duration::from_secs(1));
+        let node = Pool::new(liar.address(), Protocol::Text, Duration::from_secs(1));
         let batch = batch::commands();
         if let Ok(answers) = liar.tells(&answers, node.run(&batch, None)) {
             assert_eq!(answers.replies.len(), batch.len());

@@ -14,6 +14,10 @@ const COOKIE_NAME: &str = "JSESSIONID";
 fuzz_target!(|data: &[u8]| {
     let mut lines = data.split(|b| *b == b'\n');
     let target = lines.next().unwrap_or_default();
+    // No request line has these in its target.
+    if target.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+        return;
+    }
     let Ok(mut request) = RequestHeader::build("GET", target, None) else { return };
     for line in lines {
         if request.append_header(COOKIE, line).is_err() {

@@ -10,7 +10,7 @@ use sidecar::config::Config;
 const SECRET: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
 
 fuzz_target!(|text: &str| {
-    if text.contains("/dev") || text.contains("/proc") {
+    if text.contains("/dev") || text.contains("/proc") || !where_secrets_stand(text) {
         return;
     }
     let read = || Config::parse(Path::new("sidecar.toml"), text).map_err(|error| error.to_string());
@@ -29,3 +29,12 @@ fuzz_target!(|text: &str| {
         _ => panic!("once so and once so"),
     }
 });
+
+/// Nobody can keep a secret that is written where a name belongs.
+fn where_secrets_stand(text: &str) -> bool {
+    let plain: String = text.split_whitespace().collect();
+    plain.match_indices(SECRET).all(|(at, _)| {
+        let before = plain[..at].trim_end_matches(['"', '[']);
+        before.ends_with("keys=") || before.ends_with("index_key=")
+    })
+}

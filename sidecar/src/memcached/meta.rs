@@ -1,0 +1,97 @@
+//! The meta commands of memcached 1.6: a batch goes out whole, then its answers are read. Commands and the heads of answers are the
+//! `memcache` crate's.
+
+use bytes::Bytes;
+use memcache::exp::{
+    DeleteOptions, Error, GetOptions, MetaCommand, MetaResponse, ReturnCode, SetMode, SetOptions,
+    build_delete, build_get, build_set,
+};
+use tokio::io::AsyncWriteExt;
+
+use super::node::{Command, Item, Mode, NodeError, Reply};
+use super::wire::{Wire, line, lost, number, value};
+
+/// Sends the batch and reads its answers. After an error the connection must be dropped.
+pub async fn run(wire: &mut impl Wire, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+    let mut request = Vec::new();
+    for command in batch {
+        encode(command).and_then(|command| command.encode_into(&mut request)).map_err(translate)?;
+    }
+    wire.write_all(&request).await.map_err(lost)?;
+    let mut replies = Vec::with_capacity(batch.len());
+    for command in batch {
+        replies.push(reply(wire, command).await?);
+    }
+    Ok(replies)
+}
+
+async fn reply(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
+    let head = line(wire).await?;
+    let response = MetaResponse::parse_header(&head).map_err(translate)?;
+    let code = response.rc();
+    let malformed = || NodeError::Protocol(format!("malformed answer {code:?}"));
+    let value = match code {
+        ReturnCode::Va => {
+            let len = head.split(|b| *b == b' ').filter(|word| !word.is_empty()).nth(1);
+            Some(value(wire, len.and_then(number).ok_or_else(malformed)?).await?)
+        }
+        _ => None,
+    };
+    let flag = |name| response.flags().find_map(|flag| flag.strip_prefix(&[name]));
+    let cas = || flag(b'c').and_then(number).ok_or_else(malformed);
+    Ok(match (command, code) {
+        (Command::Get { .. } | Command::Touch { .. }, ReturnCode::En) => Reply::Miss,
+        (Command::Get { .. } | Command::Touch { .. }, ReturnCode::Hd | ReturnCode::Va) => Reply::Hit(Item {
+            flags: flag(b'f').map_or(Some(0), number).ok_or_else(malformed)?,
+            cas: cas()?,
+            ttl: flag(b't').and_then(number).ok_or_else(malformed)?,
+            value: value.map(Bytes::from),
+        }),
+        (Command::Set { .. }, ReturnCode::Hd) => Reply::Stored(cas()?),
+        (Command::Delete { .. }, ReturnCode::Hd) => Reply::Deleted,
+        (Command::Set { .. } | Command::Delete { .. }, ReturnCode::Ns | ReturnCode::Ex) => Reply::Exists,
+        (Command::Set { .. } | Command::Delete { .. }, ReturnCode::Nf) => Reply::NotFound,
+        _ => return Err(NodeError::Protocol(format!("unexpected answer {code:?}"))),
+    })
+}
+
+fn encode(command: &Command) -> Result<MetaCommand, Error> {
+    match command {
+        Command::Get { key, value } => build_get(key, &get_options(*value, None)),
+        Command::Touch { key, ttl } => build_get(key, &get_options(false, Some(*ttl))),
+        Command::Set { key, value, flags, ttl, mode } => {
+            let mut options = SetOptions::default();
+            options.client_flags = Some(*flags);
+            options.ttl = Some(*ttl);
+            options.return_cas = true;
+            match mode {
+                Mode::Add => options.mode = SetMode::Add,
+                Mode::Cas(cas) => options.compare_cas = Some(*cas),
+                Mode::Set => {}
+            }
+            build_set(key, value.to_vec(), &options)
+        }
+        Command::Delete { key, cas } => {
+            let mut options = DeleteOptions::default();
+            options.compare_cas = *cas;
+            build_delete(key, &options)
+        }
+    }
+}
+
+fn get_options(value: bool, touch: Option<u32>) -> GetOptions {
+    let mut options = GetOptions::default();
+    options.value = value;
+    options.return_client_flags = true;
+    options.return_cas = true;
+    options.return_ttl = true;
+    options.touch = touch;
+    options
+}
+
+fn translate(error: Error) -> NodeError {
+    match error {
+        Error::Server(text) | Error::Rejected(text) => NodeError::Refused(text),
+        other => NodeError::Protocol(other.to_string()),
+    }
+}
