@@ -95,3 +95,48 @@ fn translate(error: Error) -> NodeError {
         other => NodeError::Protocol(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::BufReader;
+
+    async fn answered(command: &Command, told: &str) -> Result<Reply, NodeError> {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(told.as_bytes()).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        reply(&mut BufReader::new(ours), command).await
+    }
+
+    #[tokio::test]
+    async fn an_item_is_read_with_what_is_known_of_it() {
+        let get = Command::Get { key: "k".into(), value: true };
+        let item = Item { value: Some(Bytes::from_static(b"value")), flags: 9, cas: 7, ttl: -1 };
+        assert_eq!(answered(&get, "VA 5 f9 c7 t-1 W\r\nvalue\r\n").await, Ok(Reply::Hit(item)));
+        assert_eq!(answered(&get, "EN\r\n").await, Ok(Reply::Miss));
+        assert!(matches!(answered(&get, "SERVER_ERROR no\r\n").await, Err(NodeError::Refused(_))));
+    }
+
+    #[tokio::test]
+    async fn a_lie_is_an_error() {
+        let get = Command::Get { key: "k".into(), value: true };
+        let set = Command::Set { key: "k".into(), value: "v".into(), flags: 0, ttl: 0, mode: Mode::Set };
+        for (command, told) in [
+            (&get, "VA 1073741824 c1 t1\r\nvalue\r\n"),
+            (&get, "VA 18446744073709551615 c1 t1\r\nvalue\r\n"),
+            (&get, "VA 3 c1 t1\r\nvalue\r\n"),
+            (&get, "VA -1 c1 t1\r\n"),
+            (&get, "VA c1\r\n"),
+            (&get, "HD t1\r\n"),
+            (&get, "HD c1 tx\r\n"),
+            (&get, "NF\r\n"),
+            (&set, "EN\r\n"),
+            (&set, "HD\r\n"),
+            (&set, "STORED\r\n"),
+            (&set, "\r\n"),
+        ] {
+            let answer = answered(command, told).await;
+            assert!(matches!(answer, Err(NodeError::Protocol(_))), "{told:?}: {answer:?}");
+        }
+    }
+}

@@ -160,3 +160,73 @@ fn server_error(text: &[u8]) -> NodeError {
 fn unexpected(line: &[u8]) -> NodeError {
     NodeError::Protocol(format!("unexpected answer '{}'", String::from_utf8_lossy(line).escape_debug()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::BufReader;
+
+    const KEY: &str = "sk";
+
+    /// What becomes of the command when the node says this, whatever it is asked, and closes.
+    async fn answered(command: Command, told: &str) -> Result<Vec<Reply>, NodeError> {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(told.as_bytes()).await.unwrap();
+        let mut ours = BufReader::new(ours);
+        let (answer, _) =
+            tokio::join!(run(&mut ours, std::slice::from_ref(&command)), async { theirs.shutdown().await });
+        answer
+    }
+
+    fn get() -> Command {
+        Command::Get { key: KEY.into(), value: true }
+    }
+
+    #[tokio::test]
+    async fn an_item_is_read_with_its_end() {
+        let told = "VALUE ek 0 1 8\r\n0\r\nVALUE sk 9 5 7\r\nvalue\r\nEND\r\n";
+        let item = Item { value: Some(Bytes::from_static(b"value")), flags: 9, cas: 7, ttl: -1 };
+        assert_eq!(answered(get(), told).await, Ok(vec![Reply::Hit(item)]));
+        assert_eq!(answered(get(), "END\r\n").await, Ok(vec![Reply::Miss]));
+    }
+
+    #[tokio::test]
+    async fn a_store_is_what_is_there_after_it() {
+        let set = |mode| Command::Set { key: KEY.into(), value: "v".into(), flags: 0, ttl: 0, mode };
+        let there = "STORED\r\nVALUE sk 0 1 7\r\nv\r\nEND\r\nSTORED\r\n";
+        let other = "STORED\r\nVALUE sk 0 1 8\r\nw\r\nEND\r\n";
+        for (mode, told, reply) in [
+            (Mode::Add, there, Reply::Stored(7)),
+            (Mode::Add, other, Reply::Exists),
+            (Mode::Add, "NOT_STORED\r\n", Reply::Exists),
+            (Mode::Set, other, Reply::Stored(0)),
+            (Mode::Cas(1), "EXISTS\r\n", Reply::Exists),
+            (Mode::Cas(1), "NOT_FOUND\r\n", Reply::NotFound),
+        ] {
+            assert_eq!(answered(set(mode), told).await, Ok(vec![reply]), "{mode:?}: {told:?}");
+        }
+        for told in ["SERVER_ERROR out of memory storing object\r\n", "SERVER_ERROR object too large\r\n"] {
+            assert!(matches!(answered(set(Mode::Set), told).await, Err(NodeError::Refused(_))));
+        }
+        let proxys = answered(get(), "SERVER_ERROR Host is down\r\n").await;
+        assert!(matches!(proxys, Err(NodeError::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_lie_is_an_error() {
+        for told in [
+            "VALUE sk 0 4611686018427387904 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 18446744073709551615 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 3 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 5\r\nvalue\r\nEND\r\n",
+            "VALUE sx 0 1 7\r\nv\r\nEND\r\n",
+            "VALUE sk 0 1 7\r\nv\r\nVALUE sk 0 1 7\r\nv\r\nEND\r\n",
+            "ERROR\r\n",
+            "CLIENT_ERROR bad\r\n",
+            "\r\n",
+        ] {
+            let answer = answered(get(), told).await;
+            assert!(matches!(answer, Err(NodeError::Protocol(_))), "{told:?}: {answer:?}");
+        }
+    }
+}

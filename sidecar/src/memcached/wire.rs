@@ -3,8 +3,7 @@
 //! The `memcache` crate's connections take lines without an end and values of 1 GiB, and its classic client as much as it is told, hence
 //! our own reading.
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader};
 
 use super::node::NodeError;
 
@@ -16,7 +15,7 @@ const LINE_MAX: u64 = 2048;
 /// A connection that can be read by lines.
 pub trait Wire: AsyncBufRead + AsyncWrite + Send + Unpin {}
 
-impl Wire for BufReader<TcpStream> {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for BufReader<S> {}
 
 /// One line, without its end.
 pub async fn line(wire: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, NodeError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use gateway::config::Config;
-use gateway::routing::{Routes, decode, encode, location};
+use gateway::routing::{Routes, decode, encode, location, origin_form};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &str = r#"
@@ -43,7 +43,12 @@ fuzz_target!(|data: &[u8]| {
     let ours = host == "x.y" || (host.len() > 4 && host.ends_with(".x.y")) || host.starts_with("x.");
     assert!(!ours || server == 1, "{host}");
 
-    let Ok(path) = decode(target) else { return };
+    let plain = origin_form(target);
+    if let Some(plain) = &plain {
+        let query = |text: &[u8]| text.iter().position(|b| *b == b'?').map(|at| text[at..].to_vec());
+        assert!(plain.starts_with(b"/") && query(plain) == query(target));
+    }
+    let Ok(path) = decode(plain.as_deref().unwrap_or(target)) else { return };
     assert!(path.starts_with(b"/") && !path.contains(&0) && !path.windows(2).any(|two| two == b"//"));
     assert!(!path.split(|b| *b == b'/').any(|segment| segment == b".." || segment == b"."));
     let sent = encode(&path);
