@@ -1,4 +1,4 @@
-//! Randomness that decides when something is done. Keys, nonces and tokens are not made here.
+//! Randomness that decides when something is done, and between equals. Keys, nonces and tokens are not made here.
 
 use std::cell::RefCell;
 
@@ -11,6 +11,15 @@ thread_local! {
 
 /// Between 0 and 1.
 pub fn unit() -> f64 {
+    #[cfg(test)]
+    if let Some(seed) = crate::exchange::simulation::moment() {
+        return SmallRng::seed_from_u64(seed).random();
+    }
+    RANDOM.with_borrow_mut(|random| random.random())
+}
+
+/// Any number.
+pub fn bits() -> u64 {
     RANDOM.with_borrow_mut(|random| random.random())
 }
 

@@ -1,5 +1,7 @@
 //! The balancer against nginx's rules, and simulated with a clock of its own.
 
+mod farm;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -18,7 +18,8 @@ impl Core {
             return;
         }
         let belongs = [Some(version.primary.node), version.backup.map(|place| place.node)];
-        let newest = flags::of(version.counter, version.writer);
+        // Of two with one counter the farm decides when it reads them (R18).
+        let newest = flags::of(version.counter, 0);
         let (nodes, key) = (self.nodes.clone(), key.record());
         tokio::spawn(async move {
             for node in nodes.all().filter(|node| !belongs.contains(&Some(*node)) && nodes.is_up(*node)) {

@@ -60,6 +60,8 @@ enum Step {
     Elsewhere(NodeIndex),
     /// The node went down meanwhile.
     Down,
+    /// It was there a moment ago. Its node has been restarted, perhaps: the other copy is to be looked for.
+    Gone,
 }
 
 /// An item, and in which life of its node it was read.
@@ -129,8 +131,13 @@ impl Core {
             self.nodes.settled().await;
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
             // The suffix of a cookie that several contexts share is that of one of their sessions.
-            let certain = suffix == Some(home) && !shared && !self.nodes.one_was_away();
-            match search.at(home, certain).await? {
+            let none_was_away = !self.nodes.one_was_away() && self.nodes.would_know_of(home);
+            let certain = suffix == Some(home) && !shared && none_was_away;
+            let step = search.at(home, certain).await?;
+            if step.may_be_for_want_of_nodes() && self.lacks_all_copies().await {
+                return Err(Refusal::Store);
+            }
+            match step {
                 Step::Session(session, idle, lock) => {
                     if let Some(lock) = &lock {
                         lock.keep_alive(key.record(), session.ttl.on_the_wire(unix_time()));
@@ -143,12 +150,20 @@ impl Core {
                 }
                 Step::Absent | Step::Unreadable => return Ok(Lookup::Absent),
                 Step::Elsewhere(node) => home = node,
+                Step::Gone => {}
                 Step::Down if single => return Err(Refusal::Store),
                 Step::Down => home = self.nodes.first_up(home).ok_or(Refusal::Store)?,
             }
         }
         // Nodes go up and down faster than one can look.
         Err(Refusal::Store)
+    }
+
+    /// As many nodes as a session has copies are believed to be down here, and not all of them are: one that has come back is probed within
+    /// seconds, and others use it already. What is found without it may be old.
+    async fn lacks_all_copies(&self) -> bool {
+        let copies = self.settings().copies;
+        copies > 1 && self.nodes.down() >= copies && self.nodes.one_is_back().await
     }
 
     async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
@@ -195,6 +210,17 @@ impl Core {
             return Err("its counter and its writer are not those in its client flags".into());
         }
         Ok(payload)
+    }
+}
+
+impl Step {
+    /// The session is not where it belongs.
+    fn may_be_for_want_of_nodes(&self) -> bool {
+        match self {
+            Self::Session(session, ..) => session.displaced,
+            Self::Absent | Self::Unreadable => true,
+            Self::Ended { .. } | Self::Elsewhere(_) | Self::Down | Self::Gone => false,
+        }
     }
 }
 
@@ -363,7 +389,7 @@ impl Search {
                 if read.item.value.as_deref().is_none_or(|value| self.core.manifest(value).is_some()) {
                     match self.body(home).await? {
                         Some(again) => read = again,
-                        None => return Ok(Step::Absent),
+                        None => return Ok(Step::Gone),
                     }
                 }
                 let place = Place { node: home, there: Some(read.there()) };
@@ -380,7 +406,7 @@ impl Search {
 
     /// The newest copy is on another node than the one that holds the lock, where `home` is to be replaced.
     async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
-        let Some(read) = self.body(node).await? else { return Ok(Step::Absent) };
+        let Some(read) = self.body(node).await? else { return Ok(Step::Gone) };
         self.core.metrics.read_from_backup.add();
         let session = match self.open(node, &read, home).await {
             Ok(session) => session,

@@ -14,7 +14,7 @@ mod look_up;
 pub mod outbox;
 pub mod settle;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 pub mod store;
 pub mod watch;
 mod write;
@@ -310,6 +310,10 @@ async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send 
 
 /// Seconds since 1970.
 pub(crate) fn unix_time() -> u64 {
+    #[cfg(test)]
+    if let Some(time) = simulation::unix_time() {
+        return time;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Bounded. What it holds ends with the process; nothing of it is ever written over what somebody else has stored meanwhile.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<RecordKey, Arc<Entry>>,
+    by_key: BTreeMap<RecordKey, Arc<Entry>>,
     bytes: usize,
 }
 

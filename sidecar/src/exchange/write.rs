@@ -2,10 +2,10 @@
 //! read it, or on what is older. No copy is ever written blindly (R18).
 
 use bytes::Bytes;
-use rand::RngExt;
 use tokio::time::Instant;
 
 use super::fence::{self, Next};
+use super::leftovers::drop_leftover;
 use super::look_up::Read;
 use super::outbox::Entry;
 use super::store::{StoreError, Target};
@@ -72,7 +72,8 @@ impl Sealed {
 enum Second {
     /// There is to be none, or no other node is up.
     None,
-    Stored(Place),
+    /// Over the version that was `loaded`; otherwise over an older one or nothing, which does not say that nobody has stored since.
+    Stored { place: Place, loaded: bool },
     /// One that is newer, or as new, is there.
     Newer(NodeIndex),
     Failed(NodeIndex),
@@ -107,11 +108,12 @@ impl Core {
         let mut base = record.base;
         loop {
             let counter = base.counter.wrapping_add(1);
-            let writer = rand::rng().random();
+            let writer = crate::random::bits();
             let stored = record.stored.clone();
             let sealed = self.seal(record.target, counter, writer, home, record.ttl, stored).await?;
             let first = self.put(record.target, base.primary, &sealed);
-            let second = self.write_second(record.target, primary.node, base.backup, &sealed, &[]);
+            let before = base;
+            let second = self.write_second(record.target, primary.node, Some(&before), &sealed, &[]);
             let (first, second) = if sealed.is_large() {
                 let first = first.await;
                 let second = if may_go_on(&first) { second.await } else { Second::None };
@@ -149,18 +151,18 @@ impl Core {
                     base.backup = None;
                 }
                 // The primary has forgotten it, but the second copy was the loaded version: made anew from it (R17).
-                (Next::Vanished, _)
-                    if base.primary.there.is_some() && matches!(second, Second::Stored(_)) =>
-                {
-                    self.metrics.vanished.add();
-                    base.primary.there = None;
-                    if let Second::Stored(place) = second {
-                        base.backup = Some(place);
-                    }
-                }
                 (Next::Vanished, _) => {
                     self.metrics.vanished.add();
-                    return Err(StoreError::Conflict);
+                    match second {
+                        Second::Stored { place, loaded: true } if base.primary.there.is_some() => {
+                            base.primary.there = None;
+                            base.backup = Some(place);
+                        }
+                        _ => {
+                            self.withdraw(&record, second).await;
+                            return Err(StoreError::Conflict);
+                        }
+                    }
                 }
                 (Next::PutBack, Err(error)) => {
                     self.put_back(&record, &base, second).await;
@@ -189,7 +191,7 @@ impl Core {
     /// The session has left a retired node, whose copy says where it is now. If it has not arrived there, that copy is found.
     fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, sealed: &Sealed) -> Version {
         match arrived {
-            Second::Stored(primary) => sealed.version(primary, None),
+            Second::Stored { place, .. } => sealed.version(place, None),
             _ => sealed.version(Place { node: home, there: None }, Some(left)),
         }
     }
@@ -204,10 +206,10 @@ impl Core {
         error: NodeError,
     ) -> Result<Written, StoreError> {
         let lost = record.base.primary.node;
-        let Second::Stored(primary) = second else { return Err(error.into()) };
+        let Second::Stored { place: primary, .. } = second else { return Err(error.into()) };
         if self.nodes.is_up(lost) {
             // It answers others: they would read the old state there.
-            self.undo(record.target, lost, Second::Stored(primary)).await;
+            self.undo(record.target, lost, second).await;
             return Err(error.into());
         }
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
@@ -227,7 +229,7 @@ impl Core {
         let mut failed = Vec::new();
         loop {
             match second {
-                Second::Stored(place) => return Ok(Some(place)),
+                Second::Stored { place, .. } => return Ok(Some(place)),
                 Second::Failed(node) => {
                     failed.push(node);
                     second = self.write_second(record.target, primary.node, None, sealed, &failed).await;
@@ -273,12 +275,12 @@ impl Core {
     }
 
     /// Writes the second copy to the first node behind `primary` that is up and not among `except`, over what is known to be
-    /// there or what turns out to be older.
+    /// there or what turns out to be older. `base` is what was loaded.
     async fn write_second(
         &self,
         target: &Target<'_>,
         primary: NodeIndex,
-        known: Option<Place>,
+        base: Option<&Version>,
         sealed: &Sealed,
         except: &[NodeIndex],
     ) -> Second {
@@ -291,20 +293,26 @@ impl Core {
         else {
             return Second::None;
         };
-        let mut place = known.filter(|place| place.node == node);
+        let mut known = base.and_then(|base| base.backup).filter(|place| place.node == node);
+        let is_loaded = |read: &Read| {
+            base.is_some_and(|base| read.item.flags == flags::of(base.counter, base.writer))
+        };
         loop {
-            let at = match place {
-                Some(place) => place,
+            let (at, loaded) = match known {
+                Some(place) => (place, true),
                 None => match self.peek(node, target.key).await {
                     Ok(Some(read)) if !flags::is_newer(flags::of(sealed.counter, 0), read.item.flags) => {
                         // A reader beside us may have copied it from the first node.
                         return match self.holds(node, target.key, sealed).await {
-                            Ok(Some(place)) => Second::Stored(place),
+                            Ok(Some(place)) => Second::Stored { place, loaded: true },
                             Ok(None) => Second::Newer(node),
                             Err(_) => Second::Failed(node),
                         };
                     }
-                    Ok(read) => Place { node, there: read.as_ref().map(Read::there) },
+                    Ok(read) => {
+                        let loaded = read.as_ref().is_some_and(is_loaded);
+                        (Place { node, there: read.as_ref().map(Read::there) }, loaded)
+                    }
                     Err(_) => return Second::Failed(node),
                 },
             };
@@ -312,12 +320,12 @@ impl Core {
                 Ok(answers) => match reply(&answers) {
                     Reply::Stored(cas) => {
                         let there = Some(There { incarnation: answers.incarnation, cas: *cas });
-                        return Second::Stored(Place { node, there });
+                        return Second::Stored { place: Place { node, there }, loaded };
                     }
                     // Not what we thought: look.
-                    _ => place = None,
+                    _ => known = None,
                 },
-                Err(NodeError::Reborn) => place = None,
+                Err(NodeError::Reborn) => known = None,
                 Err(_) => return Second::Failed(node),
             }
         }
@@ -342,7 +350,7 @@ impl Core {
     /// The second copy was written and the first could not be, because the session had changed there: the second is made to
     /// follow the first again.
     async fn undo(&self, target: &Target<'_>, primary: NodeIndex, second: Second) {
-        if let Second::Stored(place) = second
+        if let Second::Stored { place, .. } = second
             && self.copy(target.key, primary, place).await.is_err()
         {
             self.metrics.diverged.add();
@@ -351,6 +359,16 @@ impl Core {
                 self.nodes.name(primary),
                 self.nodes.name(place.node)
             );
+        }
+    }
+
+    /// The second copy was written, and of what was loaded nothing was left: somebody may have ended the session, and his tombstone be on
+    /// other nodes.
+    async fn withdraw(&self, record: &Record<'_>, second: Second) {
+        if let Second::Stored { place: Place { node, there: Some(there) }, loaded: false } = second
+            && !record.insists
+        {
+            drop_leftover(&self.nodes, node, record.target.key.record(), there).await;
         }
     }
 
@@ -401,7 +419,7 @@ impl Core {
         let result = match self.seal_again(record, base, ttl, loaded).await {
             Ok(sealed) => {
                 let nothing = Place { node: primary, there: None };
-                if let Second::Stored(place) = second {
+                if let Second::Stored { place, .. } = second {
                     let _ = self.put(record.target, place, &sealed).await;
                 }
                 self.put(record.target, nothing, &sealed).await.map(|_| ()).map_err(StoreError::from)

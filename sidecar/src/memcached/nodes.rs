@@ -4,7 +4,7 @@
 //! those that it has have moved or expired (R25).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -32,6 +32,8 @@ pub type Named = (NodeName, Arc<dyn Node>);
 const AWAY_STEP: Duration = Duration::from_secs(1);
 /// When an absence is this old, every sidecar has read of it: it is told at once, and read within a step.
 const AWAY_KNOWN_AFTER: Duration = Duration::from_millis(1_300);
+/// A sidecar that has read for this long from no node knows of no absence: it was stopped. Less than that, by the time that telling takes.
+const READ_WITHIN: Duration = Duration::from_millis(1_200);
 /// A sidecar that was just started has seen no session yet.
 const LONGEST_LIFE_AT_LEAST: u64 = 24 * 3600;
 /// How long it is remembered that a node was away, for sessions without end: as long as their tombstones.
@@ -66,6 +68,10 @@ struct Entry {
     health: watch::Sender<Health>,
     /// Who answered last.
     life: Mutex<Option<Incarnation>>,
+    /// When it was last asked which nodes have been away, and answered.
+    asked: Mutex<Option<Instant>>,
+    /// The key of what is said about it.
+    away_key: OnceLock<String>,
 }
 
 impl Entry {
@@ -75,6 +81,8 @@ impl Entry {
             node: ArcSwap::from_pointee(node),
             health: watch::Sender::default(),
             life: Mutex::default(),
+            asked: Mutex::default(),
+            away_key: OnceLock::new(),
         })
     }
 
@@ -82,6 +90,11 @@ impl Entry {
     fn is_reborn(&self, life: Incarnation) -> bool {
         let before = self.life.lock().unwrap_or_else(PoisonError::into_inner).replace(life);
         before.is_some_and(|before| before != life)
+    }
+
+    fn has_told_lately(&self) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_some_and(|at| at.elapsed() < READ_WITHIN)
     }
 
     fn node(&self) -> Arc<dyn Node> {
@@ -200,6 +213,13 @@ impl Nodes {
         self.0.away.any(unix_time())
     }
 
+    /// Whether it would be known here that `node` was away: another one has said lately what it knows. None has when this process was stopped.
+    pub fn would_know_of(&self, node: NodeIndex) -> bool {
+        let entries = &self.list().entries;
+        let mut others = entries.iter().enumerate().filter(|(other, _)| *other != node);
+        entries.len() < 2 || others.any(|(_, entry)| entry.has_told_lately())
+    }
+
     /// Waits until all sidecars know of every absence that was noticed until now, so that nobody reads from a node that comes back what
     /// was stored without it. Immediate while there was none lately.
     pub async fn away_known(&self) {
@@ -254,7 +274,9 @@ impl Nodes {
 
     /// `false`: the node could not be asked or told.
     async fn exchange_away_with(&self, node: NodeIndex, farm: &Farm) -> bool {
-        let keys: Vec<String> = self.list().entries.iter().map(|entry| farm.away(&entry.name)).collect();
+        let (list, began) = (self.list(), Instant::now());
+        let key = |entry: &Arc<Entry>| entry.away_key.get_or_init(|| farm.away(&entry.name)).clone();
+        let keys: Vec<String> = list.entries.iter().map(key).collect();
         let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
         let Ok(answers) = self.run(node, &batch).await else { return false };
         let now = unix_time();
@@ -272,6 +294,7 @@ impl Nodes {
                 told.push(Command::Set { key: key.clone(), value, flags: 0, ttl, mode: Mode::Set });
             }
         }
+        *list.entries[node].asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
         told.is_empty() || self.run(node, &told).await.is_ok()
     }
 
@@ -286,6 +309,18 @@ impl Nodes {
     /// Whether every node that gets sessions is believed to be up.
     pub fn all_up(&self) -> bool {
         self.list().ring.iter().all(|node| self.is_up(*node))
+    }
+
+    /// How many nodes are believed to be down.
+    pub fn down(&self) -> usize {
+        self.all().filter(|node| !self.is_up(*node)).count()
+    }
+
+    /// Whether one of those that are believed to be down answers: it is back, and its next probe will tell.
+    pub async fn one_is_back(&self) -> bool {
+        let down = self.all().filter(|node| !self.is_up(*node)).map(|node| self.entry(node).node());
+        let answers = join_all(down.map(async |node| node.probe().await)).await;
+        answers.iter().any(|answer| !matches!(answer, Err(NodeError::Timeout | NodeError::Unreachable(_))))
     }
 
     /// Whether a node is believed to be up.

@@ -1,15 +1,18 @@
 //! A memcached and the network between it and a sidecar, as far as sessions depend on them. After memcached 1.6.18.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rand::RngExt;
 use rand::rngs::SmallRng;
-use tokio::time::{Instant, sleep, timeout};
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::trace;
 use crate::memcached::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,16 +32,47 @@ pub struct Faults {
     pub restarts: u32,
 }
 
+pub type Shared = Arc<Mutex<Memory>>;
+
 /// One memcached.
 pub struct Memory {
     items: BTreeMap<String, Held>,
     cas: u64,
     pub life: Incarnation,
-    random: SmallRng,
+    seed: u64,
     pub faults: Faults,
-    pub reach: Reach,
+    reach: Reach,
+    /// What is on its way to it. What arrives at one time is done in an order that does not depend on who was woken first: tokio draws that.
+    coming: BTreeMap<Place, Arrival>,
     /// Bytes of the largest item.
     pub item_size_max: usize,
+    pub lie: Option<Lie>,
+}
+
+/// What it does that no memcached does, to see that the simulation notices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// Every condition holds.
+    NoLockNoFence,
+    /// To each sidecar that asks for no value, a record is what it was when it last had the value.
+    AsBefore,
+}
+
+/// When a batch arrives, from whom, and with which random number: in this order they are done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at: Instant,
+    from: u64,
+    dice: u64,
+    nth: usize,
+}
+
+struct Arrival {
+    batch: Vec<Command>,
+    life: Incarnation,
+    /// memcached is killed just before.
+    restart: bool,
+    answer: oneshot::Sender<Result<Answers, Reach>>,
 }
 
 /// Whether it can be reached.
@@ -60,26 +94,46 @@ pub struct Held {
 }
 
 impl Memory {
-    pub fn new(life: Incarnation, random: SmallRng, faults: Faults) -> Self {
+    pub fn new(life: Incarnation, seed: u64, faults: Faults) -> Self {
         Self {
             items: BTreeMap::new(),
             cas: 0,
             life,
-            random,
+            seed,
             faults,
             reach: Reach::Yes,
+            coming: BTreeMap::new(),
             item_size_max: 1 << 20,
+            lie: None,
         }
     }
 
-    fn apply(&mut self, batch: &[Command]) -> Answers {
-        let now = Instant::now();
-        self.items.retain(|_, item| item.ends.is_none_or(|ends| ends > now));
+    /// Does what has arrived.
+    fn catch_up(&mut self) {
+        while let Some(first) = self.coming.first_entry().filter(|first| first.key().at <= Instant::now()) {
+            let (place, arrival) = first.remove_entry();
+            if arrival.restart {
+                self.forget();
+            }
+            let answers = match self.reach {
+                Reach::Yes if self.life == arrival.life => Ok(self.apply(&arrival.batch, place.at)),
+                Reach::Yes => Err(Reach::Refused),
+                other => Err(other),
+            };
+            let _ = arrival.answer.send(answers);
+        }
+    }
+
+    fn apply(&mut self, batch: &[Command], now: Instant) -> Answers {
         let replies = batch.iter().map(|command| self.one(command, now)).collect();
         Answers { replies, incarnation: self.life }
     }
 
     fn one(&mut self, command: &Command, now: Instant) -> Reply {
+        let key = key(command);
+        if self.items.get(key).is_some_and(|item| item.ends.is_some_and(|ends| ends <= now)) {
+            self.items.remove(key);
+        }
         let ends = |ttl: u32| (ttl > 0).then(|| now + Duration::from_secs(ttl.into()));
         match command {
             Command::Get { key, value } => match self.items.get(key) {
@@ -96,6 +150,7 @@ impl Memory {
             Command::Set { key, value, flags, ttl, mode } => {
                 let there = self.items.get(key).map(|item| item.cas);
                 match (mode, there) {
+                    _ if self.lie == Some(Lie::NoLockNoFence) => {}
                     (Mode::Add, Some(_)) => return Reply::Exists,
                     (Mode::Cas(_), None) => return Reply::NotFound,
                     (Mode::Cas(cas), Some(there)) if *cas != there => return Reply::Exists,
@@ -122,7 +177,24 @@ impl Memory {
         &mut self.items
     }
 
+    /// The client flags of what is there.
+    pub fn flags(&self, key: &str) -> Option<u32> {
+        let lives = |item: &&Held| item.ends.is_none_or(|ends| ends > Instant::now());
+        self.items.get(key).filter(lives).map(|item| item.flags)
+    }
+
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.catch_up();
+        self.reach = reach;
+    }
+
+    /// Killed and started again, empty.
     pub fn restart(&mut self) {
+        self.catch_up();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.items.clear();
         self.cas = 0;
         self.life.pid += 1;
@@ -140,71 +212,142 @@ impl Held {
     }
 }
 
+fn key(command: &Command) -> &str {
+    let (Command::Get { key, .. }
+    | Command::Touch { key, .. }
+    | Command::Set { key, .. }
+    | Command::Delete { key, .. }) = command;
+    key
+}
+
+fn brief(command: &Command) -> String {
+    let key = &key(command)[..8];
+    match command {
+        Command::Get { value, .. } => format!("get {key} {value}"),
+        Command::Touch { .. } => format!("touch {key}"),
+        Command::Set { flags, mode, .. } => format!("set {key} {} {mode:?}", flags >> 8),
+        Command::Delete { cas, .. } => format!("delete {key} {cas:?}"),
+    }
+}
+
+fn told(reply: &Reply) -> String {
+    match reply {
+        Reply::Hit(item) => format!("{}, cas {}", item.flags >> 8, item.cas),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Until when a sidecar is stopped: nothing that it sends leaves it, and nothing comes in.
+#[derive(Clone)]
+pub struct Gate(Arc<(Mutex<Instant>, Notify)>);
+
+impl Gate {
+    pub fn new() -> Self {
+        Self(Arc::new((Mutex::new(Instant::now()), Notify::new())))
+    }
+
+    pub fn stop(&self, time: Duration) {
+        *self.0.0.lock().unwrap() = Instant::now() + time;
+    }
+
+    pub fn go_on(&self) {
+        self.stop(Duration::ZERO);
+        self.0.1.notify_waiters();
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self.0.0.lock().unwrap() <= Instant::now()
+    }
+
+    pub async fn passed(&self) {
+        while !self.is_open() {
+            let until = *self.0.0.lock().unwrap();
+            let _ = timeout_at(until, self.0.1.notified()).await;
+        }
+    }
+}
+
 /// One sidecar's way to it.
 pub struct Network {
-    pub memory: Arc<Mutex<Memory>>,
-    /// Until then the sidecar is stopped: nothing that it sends leaves it.
-    pub asleep: Arc<Mutex<Instant>>,
+    pub memory: Shared,
+    /// The sidecar's number.
+    pub from: u64,
+    pub gate: Gate,
+    /// With [`Lie::AsBefore`]: the items that the sidecar knows.
+    pub known: Mutex<BTreeMap<String, Item>>,
 }
 
 impl Network {
-    async fn awake(&self) {
-        let until = *self.asleep.lock().unwrap();
-        tokio::time::sleep_until(until).await;
+    /// What becomes of a batch follows from what it is, and when and by whom it is sent.
+    fn dice(&self, batch: &[Command]) -> SmallRng {
+        let mut hasher = DefaultHasher::new();
+        (self.memory.lock().unwrap().seed, self.from, super::now()).hash(&mut hasher);
+        for command in batch {
+            (std::mem::discriminant(command), key(command)).hash(&mut hasher);
+        }
+        SmallRng::seed_from_u64(hasher.finish())
     }
 
     async fn send(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        let (delay, dice, late, restart) = {
-            let mut memory = self.memory.lock().unwrap();
-            let faults = memory.faults;
-            let random = &mut memory.random;
-            (
-                Duration::from_micros(random.random_range(50..3_000)),
-                random.random_range(0..1000),
-                Duration::from_millis(random.random_range(1_000..12_000)),
-                random.random_range(0..1000) < faults.restarts,
-            )
+        let mut random = self.dice(batch);
+        let delay = Duration::from_micros(random.random_range(50..3_000));
+        let late = Duration::from_millis(random.random_range(1_000..12_000));
+        let mut dice = random.random_range(0..1000u32);
+        let mut falls_on = |part: u32| {
+            let hit = dice < part;
+            dice = if hit { u32::MAX } else { dice - part };
+            hit
         };
-        let life = self.memory.lock().unwrap().life;
-        if only.is_some_and(|only| only != life) {
-            return Err(NodeError::Reborn);
+        let (answer, answered) = oneshot::channel();
+        let (lost, unanswered, is_late) = {
+            let mut memory = self.memory.lock().unwrap();
+            let (life, faults) = (memory.life, memory.faults);
+            if only.is_some_and(|only| only != life) {
+                return Err(NodeError::Reborn);
+            }
+            let lost = falls_on(faults.lost);
+            let unanswered = !lost && falls_on(faults.unanswered);
+            let is_late = !lost && !unanswered && falls_on(faults.late);
+            let at = Instant::now() + if is_late { late } else { delay };
+            let place = Place { at, from: self.from, dice: random.random(), nth: memory.coming.len() };
+            let restart = random.random_range(0..1000) < faults.restarts;
+            if !lost {
+                memory.coming.insert(place, Arrival { batch: batch.to_vec(), life, restart, answer });
+            }
+            (lost, unanswered, is_late)
+        };
+        if lost || is_late {
+            return std::future::pending().await;
         }
         sleep(delay).await;
-        self.reach().await?;
-        if restart {
-            self.memory.lock().unwrap().restart();
-        }
-        let faults = self.memory.lock().unwrap().faults;
-        let alive = |memory: &Memory| memory.life == life;
-        if dice < faults.lost {
-            return std::future::pending().await;
-        } else if dice < faults.lost + faults.unanswered {
-            let mut memory = self.memory.lock().unwrap();
-            if alive(&memory) {
-                memory.apply(batch);
-            }
-            return Err(NodeError::Unreachable("cut".into()));
-        } else if dice < faults.lost + faults.unanswered + faults.late {
-            let (memory, batch) = (self.memory.clone(), batch.to_vec());
-            tokio::spawn(async move {
-                sleep(late).await;
-                let mut memory = memory.lock().unwrap();
-                if memory.life == life {
-                    memory.apply(&batch);
-                }
-            });
-            return std::future::pending().await;
-        }
-        let answers = {
-            let mut memory = self.memory.lock().unwrap();
-            if !alive(&memory) {
-                return Err(NodeError::Unreachable("cut".into()));
-            }
-            memory.apply(batch)
+        self.memory.lock().unwrap().catch_up();
+        let answers = match answered.await {
+            Ok(Ok(_)) if unanswered => return Err(NodeError::Unreachable("cut".into())),
+            Ok(Ok(answers)) => answers,
+            Ok(Err(Reach::Silent)) => return std::future::pending().await,
+            _ => return Err(NodeError::Unreachable("cut".into())),
         };
         sleep(delay).await;
         self.reach().await?;
         Ok(answers)
+    }
+
+    fn lie(&self, batch: &[Command], answers: &mut Answers) {
+        let mut known = self.known.lock().unwrap();
+        for (command, reply) in batch.iter().zip(&mut answers.replies) {
+            match (command, reply) {
+                (Command::Get { key, value: true }, Reply::Hit(item)) => {
+                    known.insert(key.clone(), Item { value: None, ..item.clone() });
+                }
+                (Command::Get { key, value: false }, Reply::Hit(item)) => {
+                    *item = known.get(key).unwrap_or(item).clone();
+                }
+                (Command::Set { key, flags, .. }, Reply::Stored(cas)) => {
+                    known.insert(key.clone(), Item { value: None, flags: *flags, cas: *cas, ttl: -1 });
+                }
+                _ => {}
+            }
+        }
     }
 
     async fn reach(&self) -> Result<(), NodeError> {
@@ -220,14 +363,31 @@ impl Network {
 #[async_trait]
 impl Node for Network {
     async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        self.awake().await;
-        let answers = timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
-        self.awake().await;
+        self.gate.passed().await;
+        let sent = super::now();
+        let mut answers =
+            timeout(NODE_TIMEOUT, self.send(batch, only)).await.unwrap_or(Err(NodeError::Timeout));
+        if let Ok(answers) = &mut answers
+            && self.memory.lock().unwrap().lie == Some(Lie::AsBefore)
+        {
+            self.lie(batch, answers);
+        }
+        self.gate.passed().await;
+        // What sidecars tell each other once a second would be most of it.
+        trace(|| {
+            let said = batch.iter().filter(|command| !key(command).starts_with('a')).map(brief);
+            let said: Vec<_> = said.collect();
+            let answers =
+                answers.as_ref().map(|answers| answers.replies.iter().map(told).collect::<Vec<_>>());
+            let node = self.memory.lock().unwrap().seed >> 32;
+            (!said.is_empty())
+                .then(|| format!("{sent:?} sidecar {:x} node {node}: {said:?} {answers:?}", self.from))
+        });
         answers
     }
 
     async fn probe(&self) -> Result<(), NodeError> {
-        self.awake().await;
+        self.gate.passed().await;
         timeout(NODE_TIMEOUT / 2, self.reach()).await.unwrap_or(Err(NodeError::Timeout))
     }
 

@@ -2,125 +2,38 @@
 //! seeds in seconds. The same seed gives the same run. What memcached does to an item is modelled after 1.6.18, and real
 //! ones are used by the tests in `tests/`.
 
+mod checker;
+mod farm;
+mod found;
 mod memory;
+mod sidecar;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use super::access::{Access, Locking, OnLockTimeout};
-use super::late::Late;
+use super::Core;
+use super::access::Access;
 use super::look_up::Lookup;
-use super::outbox::Outbox;
 use super::store::{StoreError, Target};
-use super::watch::Limits;
-use super::{Core, NodeSuffix, OnStoreFailure, Settings};
-use crate::agreement::Agreed;
-use crate::cache::Cache;
-use crate::config::TomcatTimeouts;
-use crate::context::{Context, Contexts};
 use crate::file::SessionFile;
 use crate::file::session_file::tests::sample;
 use crate::id::{NodeName, Presented, SessionId};
-use crate::lock::Locks;
+use crate::memcached::Incarnation;
 use crate::memcached::nodes::NodeIndex;
-use crate::memcached::{Incarnation, Node, Nodes};
-use crate::metrics::Metrics;
-use crate::probe::Tomcat;
-use crate::record::{Ended, Farm, Keys};
-use memory::{Faults, Memory, Network, Reach};
+use crate::record::Ended;
+use memory::{Faults, Memory, Reach, Shared};
+use sidecar::{Sidecar, name, sidecar};
 
 const SIDECARS: usize = 3;
 const CLIENTS: usize = 4;
-
-/// A sidecar, and until when it is stopped.
-#[derive(Clone)]
-struct Sidecar {
-    core: Arc<Core>,
-    asleep: Arc<Mutex<Instant>>,
-}
-
-type Shared = Arc<Mutex<Memory>>;
-
-fn name(node: NodeIndex) -> NodeName {
-    NodeName::parse(&format!("n{}", node + 1)).unwrap()
-}
-
-fn sidecar(memories: &[Shared]) -> Sidecar {
-    let asleep = Arc::new(Mutex::new(Instant::now()));
-    let metrics = Arc::new(Metrics::default());
-    let nodes = memories.iter().enumerate().map(|(node, memory)| {
-        let network = Network { memory: memory.clone(), asleep: asleep.clone() };
-        (name(node), Arc::new(network) as Arc<dyn Node>)
-    });
-    let nodes = Nodes::new(nodes.collect(), Vec::new(), metrics.clone());
-    let farm = Farm::new("test", None);
-    let (first, away_known) = tokio::sync::watch::channel(false);
-    tokio::spawn(nodes.clone().exchange_away(farm.clone(), first));
-    let locks = Locks::new(nodes.clone(), metrics.clone());
-    tokio::spawn(locks.clone().renew());
-    let context = Context {
-        path: String::new(),
-        hosts: Vec::new(),
-        shares_cookie: false,
-        directory: "/nowhere".into(),
-        cookie_name: "JSESSIONID".into(),
-        param_names: vec!["jsessionid".into()],
-    };
-    let core = Core {
-        contexts: Contexts::new(vec![context]),
-        directories: Vec::new(),
-        farm,
-        away_known,
-        agreed: Agreed::default(),
-        keys: ArcSwap::from_pointee(Keys::new(&[[7; 32]], 1 << 20)),
-        nodes,
-        locks,
-        turns: Arc::default(),
-        cache: Cache::new(1 << 20),
-        metrics,
-        tomcat: Tomcat { address: "127.0.0.1:1".parse().unwrap() },
-        settings: ArcSwap::from_pointee(settings(memories.len().min(2))),
-        suspects: Mutex::default(),
-        outbox: Outbox::default(),
-        late: Late::default(),
-        learned: Default::default(),
-    };
-    let core = Arc::new(core);
-    tokio::spawn(core.clone().deliver());
-    Sidecar { core, asleep }
-}
-
-fn settings(copies: usize) -> Settings {
-    Settings {
-        node_suffix: NodeSuffix::Cookie,
-        locking: Locking::All,
-        ignore_uri: None,
-        unheld_uri: None,
-        unsaved_header: None,
-        readonly_uri: None,
-        on_lock_timeout: OnLockTimeout::Fail,
-        on_store_failure: OnStoreFailure::Fail,
-        outbox_size: 1 << 20,
-        copies,
-        lock_timeout: Duration::from_secs(30),
-        backup_timeout: None,
-        tomcat: TomcatTimeouts {
-            connect_timeout: Duration::from_secs(2),
-            read_timeout: Duration::from_secs(600),
-            write_timeout: Duration::from_secs(60),
-            keepalive_timeout: Duration::from_secs(15),
-        },
-        limits: Limits { max_request_time: Duration::from_secs(600), abandon_time: Duration::from_secs(5) },
-        max_session_size: 1 << 20,
-    }
-}
 
 /// Bytes of a large session beside its changes: three items of a memcached that takes 1 KiB as one.
 const LARGE: usize = 2_500;
@@ -210,7 +123,7 @@ impl World {
     /// before it began. The node that the session is on then, if that is told.
     async fn request(
         &self,
-        Sidecar { core, asleep }: &Sidecar,
+        Sidecar { core, gate }: &Sidecar,
         cookie: NodeIndex,
         work: Work,
         takes: Duration,
@@ -234,7 +147,7 @@ impl World {
         self.history().served += 1;
         sleep(takes).await;
         if let Some(nap) = nap {
-            *asleep.lock().unwrap() = Instant::now() + nap;
+            gate.stop(nap);
         }
         let id = id();
         let target = Target { key: &found.key, context: "", id: &id };
@@ -282,14 +195,14 @@ impl World {
             sleep(Duration::from_millis(random.random_range(15_000..30_000))).await;
             let memory = &self.memories[random.random_range(0..self.memories.len())];
             let how = random.random_range(0..3);
-            memory.lock().unwrap().reach = if how == 0 { Reach::Silent } else { Reach::Refused };
+            memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
             let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
             sleep(Duration::from_millis(random.random_range(away))).await;
             let mut memory = memory.lock().unwrap();
             if how == 1 {
                 memory.restart();
             }
-            memory.reach = Reach::Yes;
+            memory.set_reach(Reach::Yes);
         }
     }
 
@@ -316,11 +229,9 @@ fn id() -> SessionId {
 
 /// One run. How many requests had their session.
 async fn run(seed: u64, plan: Plan) -> usize {
-    crate::random::seed(seed);
     let memories: Vec<Shared> = (0..plan.nodes as u64)
         .map(|node| {
-            let random = SmallRng::seed_from_u64(seed.wrapping_add(node << 32));
-            let mut memory = Memory::new(FIRST_LIFE, random, NONE);
+            let mut memory = Memory::new(FIRST_LIFE, seed.wrapping_add(node << 32), NONE);
             memory.item_size_max = if plan.large { SMALL_ITEMS } else { memory.item_size_max };
             Arc::new(Mutex::new(memory))
         })
@@ -331,7 +242,7 @@ async fn run(seed: u64, plan: Plan) -> usize {
         history: Mutex::default(),
         large: plan.large,
     });
-    let sidecars: Vec<_> = (0..SIDECARS).map(|_| sidecar(&memories)).collect();
+    let sidecars: Vec<_> = (0..SIDECARS as u64).map(|number| sidecar(&memories, number)).collect();
     world.create(&sidecars[0].core).await;
     world.set_faults(plan.faults);
     let outages = plan.outages.then(|| tokio::spawn(world.clone().outages(SmallRng::seed_from_u64(!seed))));
@@ -345,11 +256,11 @@ async fn run(seed: u64, plan: Plan) -> usize {
             tokio::spawn(async move {
                 let mut random = SmallRng::seed_from_u64(seed.wrapping_mul(31) + client);
                 let mut cookie = 0;
-                for _ in 0..plan.requests {
+                for request in 0..plan.requests as u64 {
                     sleep(Duration::from_millis(random.random_range(0..500))).await;
                     let chosen = match random.random_range(0..20) {
                         0 if plan.outages || plan.reloads => {
-                            let started = sidecar(&memories);
+                            let started = sidecar(&memories, (client + 1) << 20 | request);
                             started.core.nodes.place(&world.list.lock().unwrap());
                             started
                         }
@@ -372,7 +283,7 @@ async fn run(seed: u64, plan: Plan) -> usize {
         })
         .collect();
     for client in clients {
-        client.await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        client.await.unwrap();
     }
     outages.into_iter().chain(reloads).for_each(|task| task.abort());
     world.history().served
@@ -392,13 +303,71 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     text.split_once("..").and_then(|(from, to)| Some(parse(from)?..parse(to)?)).unwrap_or(0..default)
 }
 
-fn simulate(plan: Plan, default: u64) {
-    let mut served = 0;
+/// Says how to run a seed again, if it fails.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let thread = std::thread::current();
+            let test = thread.name().filter(|name| name.contains("simulation")).unwrap_or("simulation");
+            let Self(seed) = *self;
+            eprintln!(
+                "replay: SATCHEL_SEEDS={seed}..{} cargo test -p sidecar {test} -- --nocapture",
+                seed + 1
+            );
+        }
+    }
+}
+
+thread_local! {
+    static BEGAN: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
+}
+
+/// Since the run began that this thread simulates.
+fn now() -> Option<Duration> {
+    BEGAN.get().map(|(_, began)| began.elapsed())
+}
+
+/// With `SATCHEL_TRACE` in the environment: says what happens.
+fn trace(line: impl FnOnce() -> Option<String>) {
+    static ASKED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("SATCHEL_TRACE").is_some());
+    if *ASKED && let Some(line) = line() {
+        eprintln!("{:?} {line}", now().unwrap_or_default());
+    }
+}
+
+/// Seconds since 1970, in a simulation.
+pub(super) fn unix_time() -> Option<u64> {
+    now().map(|now| 1_700_000_000 + now.as_secs())
+}
+
+/// A number for each moment of a simulation: random, and the same for whoever asks first.
+pub(crate) fn moment() -> Option<u64> {
+    let (seed, began) = BEGAN.get()?;
+    let mut hasher = DefaultHasher::new();
+    (seed, began.elapsed()).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Runs something for each seed, in simulated time and with random numbers of its own.
+fn for_seeds(default: u64, mut run: impl AsyncFnMut(u64)) {
     for seed in seeds(default) {
+        let _replay = Replay(seed);
+        crate::random::seed(seed);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        served += runtime.block_on(run(seed, plan));
+        runtime.block_on(async {
+            BEGAN.set(Some((seed, Instant::now())));
+            run(seed).await;
+        });
+        BEGAN.set(None);
     }
+}
+
+fn simulate(plan: Plan, default: u64) {
+    let mut served = 0;
+    for_seeds(default, async |seed| served += run(seed, plan).await);
     let seeds = seeds(default);
     let all = (seeds.end - seeds.start) as usize * CLIENTS * plan.requests;
     assert!(served * 4 > all, "only {served} of {all} requests had their session");
@@ -435,34 +404,6 @@ fn r18_r24_of_three_nodes_any_may_go_and_come_back() {
 #[test]
 fn r18_r24_of_two_nodes_any_may_go_and_come_back() {
     simulate(Plan { nodes: 2, ..OUTAGES }, 30);
-}
-
-/// A logout has reached the second node and not yet the first when a reader beside it renews the second copy.
-#[tokio::test(start_paused = true)]
-async fn r20_a_reader_does_not_renew_a_copy_that_is_newer_than_what_it_has_read() {
-    let memory = |node| Memory::new(FIRST_LIFE, SmallRng::seed_from_u64(node), NONE);
-    let memories: Vec<Shared> = (0..2).map(|node| Arc::new(Mutex::new(memory(node)))).collect();
-    let (writer, reader) = (sidecar(&memories), sidecar(&memories));
-    let (key, id) = (writer.core.farm.key("", &id()), id());
-    let target = Target { key: &key, context: "", id: &id };
-    writer.core.create(&target, 0, file(&BTreeSet::new(), false), Bytes::new(), false).await.unwrap();
-    let look_up = async |core: &Arc<Core>, access| {
-        let presented = Presented { id: id.clone(), suffix: Some(name(0)) };
-        match core.clone().look_up(0, &presented, access).await {
-            Ok(Lookup::Found(found)) => found,
-            _ => panic!("it is there"),
-        }
-    };
-    let read = look_up(&reader.core, Access::ReadOnly).await;
-    let before = memories[0].lock().unwrap().items().clone();
-    let found = look_up(&writer.core, Access::Locked).await;
-    writer.core.bury(&target, &found.session, Ended::Invalidated).await.unwrap();
-    let flags = |node: usize| memories[node].lock().unwrap().items()[&key.record()].flags;
-    let tombstone = flags(1);
-    *memories[0].lock().unwrap().items() = before;
-    assert_ne!(flags(0), tombstone);
-    reader.core.touch(&target, &read.session, None).await;
-    assert_eq!(flags(1), tombstone, "the session would be back when the first node dies");
 }
 
 #[test]
