@@ -133,9 +133,15 @@ impl Core {
             // The suffix of a cookie that several contexts share is that of one of their sessions.
             let none_was_away = !self.nodes.one_was_away() && self.nodes.would_know_of(home);
             let certain = suffix == Some(home) && !shared && none_was_away;
+            let unasked: Vec<_> = self.nodes.all().filter(|node| !self.nodes.is_up(*node)).collect();
             let step = search.at(home, certain).await?;
-            if step.may_be_for_want_of_nodes() && self.lacks_all_copies().await {
-                return Err(Refusal::Store);
+            if step.may_be_for_want_of_nodes() && !single {
+                if unasked.into_iter().any(|node| self.nodes.is_up(node)) {
+                    continue;
+                }
+                if self.nodes.one_is_back().await {
+                    return Err(Refusal::Store);
+                }
             }
             match step {
                 Step::Session(session, idle, lock) => {
@@ -157,13 +163,6 @@ impl Core {
         }
         // Nodes go up and down faster than one can look.
         Err(Refusal::Store)
-    }
-
-    /// As many nodes as a session has copies are believed to be down here, and not all of them are: one that has come back is probed within
-    /// seconds, and others use it already. What is found without it may be old.
-    async fn lacks_all_copies(&self) -> bool {
-        let copies = self.settings().copies;
-        copies > 1 && self.nodes.down() >= copies && self.nodes.one_is_back().await
     }
 
     async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {

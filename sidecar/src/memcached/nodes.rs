@@ -70,6 +70,10 @@ struct Entry {
     life: Mutex<Option<Incarnation>>,
     /// When it was last asked which nodes have been away, and answered.
     asked: Mutex<Option<Instant>>,
+    /// When it was last noticed that it had gone, or come back empty.
+    gone: Mutex<Option<Instant>>,
+    /// When the last probe began that it did not answer.
+    missed: Mutex<Option<Instant>>,
     /// The key of what is said about it.
     away_key: OnceLock<String>,
 }
@@ -82,6 +86,8 @@ impl Entry {
             health: watch::Sender::default(),
             life: Mutex::default(),
             asked: Mutex::default(),
+            gone: Mutex::default(),
+            missed: Mutex::default(),
             away_key: OnceLock::new(),
         })
     }
@@ -93,8 +99,18 @@ impl Entry {
     }
 
     fn has_told_lately(&self) -> bool {
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.is_some_and(|at| at.elapsed() < READ_WITHIN)
+        get(&self.asked).is_some_and(|at| at.elapsed() < READ_WITHIN)
+    }
+
+    /// Whether it answers: anything is an answer, only a node that can't be reached is down.
+    async fn answers(&self) -> bool {
+        let began = Instant::now();
+        let answer = self.node().probe().await;
+        let missed = matches!(answer, Err(NodeError::Timeout | NodeError::Unreachable(_)));
+        if missed {
+            set(&self.missed, began);
+        }
+        !missed
     }
 
     fn node(&self) -> Arc<dyn Node> {
@@ -294,11 +310,12 @@ impl Nodes {
                 told.push(Command::Set { key: key.clone(), value, flags: 0, ttl, mode: Mode::Set });
             }
         }
-        *list.entries[node].asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
+        set(&list.entries[node].asked, began);
         told.is_empty() || self.run(node, &told).await.is_ok()
     }
 
     fn note_away(&self, node: NodeIndex) {
+        set(&self.entry(node).gone, Instant::now());
         self.0.away.note(node, unix_time() + self.0.longest_life.load(Ordering::Relaxed));
         self.0.noticed.send_modify(|(count, since)| {
             *count += 1;
@@ -311,16 +328,19 @@ impl Nodes {
         self.list().ring.iter().all(|node| self.is_up(*node))
     }
 
-    /// How many nodes are believed to be down.
-    pub fn down(&self) -> usize {
-        self.all().filter(|node| !self.is_up(*node)).count()
-    }
-
-    /// Whether one of those that are believed to be down answers: it is back, and its next probe will tell.
+    /// Whether a node that is believed to be down is back, and another one went since that was last so: others use the first already, and what
+    /// was on these two is not seen from here. Asks only then.
     pub async fn one_is_back(&self) -> bool {
-        let down = self.all().filter(|node| !self.is_up(*node)).map(|node| self.entry(node).node());
-        let answers = join_all(down.map(async |node| node.probe().await)).await;
-        answers.iter().any(|answer| !matches!(answer, Err(NodeError::Timeout | NodeError::Unreachable(_))))
+        let entries = &self.list().entries;
+        let gone_since = |missed: Option<Instant>, other: &Entry| {
+            get(&other.gone).is_some_and(|gone| missed.is_none_or(|missed| gone >= missed))
+        };
+        let doubtful = entries.iter().enumerate().filter(|(at, entry)| {
+            let missed = get(&entry.missed);
+            let mut others = entries.iter().enumerate().filter(|(other, _)| other != at);
+            !entry.health().is_used() && others.any(|(_, other)| gone_since(missed, other))
+        });
+        join_all(doubtful.map(|(_, entry)| entry.answers())).await.contains(&true)
     }
 
     /// Whether a node is believed to be up.
@@ -442,14 +462,10 @@ impl Nodes {
         }
     }
 
-    /// Any answer is one: only a node that can't be reached is down.
     async fn probe(&self, index: NodeIndex, pause: Duration) {
         sleep(pause).await;
-        let failed = matches!(
-            self.entry(index).node().probe().await,
-            Err(NodeError::Timeout | NodeError::Unreachable(_))
-        );
-        self.tell(index, if failed { Event::ProbeFailed } else { Event::ProbeAnswered });
+        let answers = self.entry(index).answers().await;
+        self.tell(index, if answers { Event::ProbeAnswered } else { Event::ProbeFailed });
     }
 }
 
@@ -457,6 +473,14 @@ impl List {
     fn find(&self, name: &NodeName) -> Option<NodeIndex> {
         self.entries.iter().position(|entry| entry.name == *name)
     }
+}
+
+fn get(at: &Mutex<Option<Instant>>) -> Option<Instant> {
+    *at.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set(at: &Mutex<Option<Instant>>, to: Instant) {
+    *at.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
 }
 
 /// What an item about a node says: seconds since 1970, in decimal.

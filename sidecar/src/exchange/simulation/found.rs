@@ -159,3 +159,47 @@ async fn r18_a_node_that_is_killed_between_two_steps_of_a_look_up_loses_nothing(
     }
     assert!(found > 0);
 }
+
+/// A sidecar is stopped while the session ends, and both nodes on which it knows it are restarted; the tombstone is on a third one.
+#[tokio::test(start_paused = true)]
+async fn r17_who_finds_nothing_of_what_he_has_loaded_makes_nothing_anew() {
+    let scene = Scene::new(3, 2).await;
+    let found = scene.find(1, 0, Access::Locked).await;
+    scene.sidecars[1].gate.stop(Duration::from_secs(60));
+    scene.reach(1, Reach::Refused);
+    sleep(Duration::from_secs(10)).await;
+    let end = scene.find(0, 0, Access::Locked).await;
+    scene.sidecars[0].core.bury(&scene.target(), &end.session, Ended::Invalidated).await.unwrap();
+    drop(end);
+    for node in [0, 1] {
+        scene.memories[node].lock().unwrap().restart();
+        scene.reach(node, Reach::Yes);
+    }
+    sleep(Duration::from_secs(20)).await;
+    scene.sidecars[1].gate.go_on();
+    let changed = file(&BTreeSet::from([1]), false);
+    let stored = scene.sidecars[1].core.store(&scene.target(), &found.session, changed).await;
+    assert!(stored.is_err(), "{stored:?}");
+    drop(found);
+    sleep(Duration::from_secs(10)).await;
+    for by in 0..2 {
+        let looked_up = scene.look_up(by, 0, Access::Locked).await;
+        assert!(!matches!(looked_up, Ok(Lookup::Found(_))), "it had ended");
+    }
+}
+
+/// A node has come back, which others use and this sidecar does not yet, when the one with the other copy is restarted.
+#[tokio::test(start_paused = true)]
+async fn r24_a_session_is_not_unknown_when_one_node_that_has_it_is_thought_down_and_the_other_is_empty() {
+    let mut scene = Scene::new(3, 1).await;
+    scene.reach(1, Reach::Refused);
+    sleep(Duration::from_secs(60)).await;
+    assert!(!scene.sidecars[0].core.nodes.is_up(1));
+    scene.reach(1, Reach::Yes);
+    scene.sidecars.push(sidecar(&scene.memories, 9));
+    scene.change(1, 1).await;
+    scene.memories[0].lock().unwrap().restart();
+    assert_eq!(scene.look_up(0, 0, Access::Locked).await.err(), Some(Refusal::Store));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(scene.read(0, 0).await, BTreeSet::from([1]));
+}
