@@ -61,9 +61,21 @@ pub fn load<Raw: DeserializeOwned, T>(
 ) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let raw = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
+    parse(path, &text, check)
+}
+
+/// The same of a text that is read already; `path` is for errors.
+///
+/// # Errors
+/// Names the file, the key and what is allowed.
+pub fn parse<Raw: DeserializeOwned, T>(
+    path: &Path,
+    text: &str,
+    check: impl FnOnce(Raw) -> Result<T, Invalid>,
+) -> Result<T, ConfigError> {
+    let raw = toml::from_str(text).map_err(|error: toml::de::Error| ConfigError::Parse {
         path: path.to_owned(),
-        message: place(&text, &error),
+        message: place(text, &error),
     })?;
     check(raw).map_err(|Invalid { key, message }| ConfigError::Invalid {
         path: path.to_owned(),
@@ -74,9 +86,9 @@ pub fn load<Raw: DeserializeOwned, T>(
 
 /// Line, key and toml's message. Its own text would show the whole line, and a line can hold a secret.
 fn place(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().trim_end();
+    let message = without_value(error.message().trim_end());
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return message.to_owned();
+        return message;
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
@@ -86,9 +98,32 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
+/// What was written where something else belongs can be a secret, too: a key without its brackets.
+fn without_value(message: &str) -> String {
+    match message
+        .split_once(": string \"")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once("\", expected ")?)))
+    {
+        Some((before, (_, expected))) => format!("{before}: a text, expected {expected}"),
+        None => message.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_does_not_show_what_is_no_list() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Raw {
+            #[allow(dead_code)]
+            keys: Vec<String>,
+        }
+        let text = "keys = \"secret\\\", expected\"";
+        let error = toml::from_str::<Raw>(text).unwrap_err();
+        assert_eq!(place(text, &error), "line 1, keys: invalid type: a text, expected a sequence");
+    }
 
     #[test]
     fn an_error_names_the_line_and_does_not_show_it() {

@@ -71,7 +71,8 @@ impl Agreement {
         Self { retired, ..self }
     }
 
-    fn render(&self) -> String {
+    /// What it says in memcached.
+    pub fn render(&self) -> String {
         let retired: Vec<_> = self.retired.iter().map(String::as_str).collect();
         format!(
             "{VERSION}\nrevision {}\nnodes {}\nretired {}\ncopies {}\nkeys {}\nindex_key {}\n",
@@ -85,7 +86,7 @@ impl Agreement {
     }
 
     /// What [`render`](Self::render) wrote; `None` for anything else, as another version may.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut lines = std::str::from_utf8(bytes).ok()?.lines();
         if lines.next()? != VERSION {
             return None;

@@ -20,14 +20,14 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::agreement::{Agreed, Agreement, agree, at_start};
 use crate::cache::Cache;
-use crate::config::{Config, NodeConfig, Protocol, Secret};
+use crate::config::{Config, NodeConfig, Secret};
 use crate::context::Contexts;
 use crate::exchange::late::Late;
 use crate::exchange::outbox::Outbox;
 use crate::exchange::{Core, Settings};
 use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
-use crate::memcached::{Node, Nodes, Pool, TextNode};
+use crate::memcached::{Node, Nodes, Pool};
 use crate::metrics::Metrics;
 use crate::probe::Tomcat;
 use crate::proxy::Proxy;
@@ -176,11 +176,7 @@ fn core(
 
 /// The way to a node. Nothing is connected yet.
 pub(crate) fn connect(node: &NodeConfig, timeout: Duration) -> Arc<dyn Node> {
-    let address = node.address.clone();
-    match node.protocol {
-        Protocol::Meta => Arc::new(Pool::new(address, timeout)),
-        Protocol::Text => Arc::new(TextNode::new(address, timeout)),
-    }
+    Arc::new(Pool::new(node.address.clone(), node.protocol, timeout))
 }
 
 /// What seals and opens records.

@@ -8,7 +8,7 @@ use crate::config::LogFormat;
 use crate::template::{Variables, protocol};
 
 /// A line, without its end. `variables` know the answer.
-pub(super) fn line(format: &LogFormat, variables: &Variables<'_>) -> String {
+pub fn line(format: &LogFormat, variables: &Variables<'_>) -> String {
     match format {
         LogFormat::Template(template) => template.render_with(variables, |out, value| {
             let value = without_ids(value.as_bytes());

@@ -1,6 +1,6 @@
 //! The access log: one line per request.
 
-mod format;
+pub mod format;
 mod writer;
 
 pub use writer::{AccessLogError, Writer, check};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use satchel_common::config::{ConfigError, load};
+use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
 
 pub(crate) use block::is_redirect;
@@ -163,6 +163,14 @@ impl Config {
     /// Names the file, the key and what is allowed.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         load(path, check::check)
+    }
+
+    /// Reads and checks a text; `path` is for errors.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        parse(path, text, check::check)
     }
 
     /// The same of a file that is read already.

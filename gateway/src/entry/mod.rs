@@ -2,7 +2,7 @@
 
 mod guarded;
 mod known;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod spool;
 mod upload;
 

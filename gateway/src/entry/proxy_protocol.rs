@@ -6,7 +6,6 @@ use std::sync::Once;
 
 use ipnet::IpNet;
 use pingora_core::protocols::Digest;
-use pingora_core::protocols::l4::stream::Stream;
 use ppp::{HeaderResult, PartialResult as _, v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -30,8 +29,11 @@ pub enum ProxyProtocolError {
     Malformed(String),
 }
 
-/// Reads the header. The client that it names, if it names one.
-pub(super) async fn take(stream: &mut Stream) -> Result<Option<SocketAddr>, ProxyProtocolError> {
+/// Reads the header and not one byte more. The client that it names, if it names one.
+///
+/// # Errors
+/// [`ProxyProtocolError`].
+pub async fn take(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyProtocolError> {
     parse(&read(stream).await?)
 }
 

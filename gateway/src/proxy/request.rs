@@ -17,7 +17,7 @@ use crate::config::{Action, Location};
 use crate::entry::{self, Upload};
 use crate::forwarding::{Client, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
-use crate::routing::{decode, encode};
+use crate::routing::{decode, encode, origin_form};
 use crate::template::without_port;
 
 fn refuse<T>(status: u16, why: &'static str) -> Result<T> {
@@ -37,7 +37,7 @@ impl Proxy {
         let socket = inet(session.server_addr());
         ctx.local = canonical(socket);
         ctx.tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        if let Some(path) = origin_form(session.req_header().raw_path()).map(<[u8]>::to_vec) {
+        if let Some(path) = origin_form(session.req_header().raw_path()) {
             session.req_header_mut().set_raw_path(&path)?;
         }
         let request = session.req_header().clone();
@@ -166,16 +166,6 @@ fn connection_says(request: &RequestHeader, word: &[u8]) -> bool {
     })
 }
 
-/// What an absolute target (`http://host/path`, RFC 9112, 3.2.2) is sent on as; `None`: it is not one. That it names the host that `Host`
-/// does, Pingora has seen to.
-fn origin_form(target: &[u8]) -> Option<&[u8]> {
-    let scheme = [b"http://".as_slice(), b"https://"]
-        .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
-    let rest = &target[scheme.len()..];
-    Some(rest.iter().position(|b| *b == b'/').map_or(b"/", |at| &rest[at..]))
-}
-
 impl Ctx {
     /// nginx's redirect from `/app` to `/app/`, when that is the path of a location that passes requests on.
     fn with_slash(&self) -> Option<String> {
@@ -232,23 +222,5 @@ impl Ctx {
         let set = &location.settings.proxy_set_header;
         self.with_variables(|variables| set_headers(request, client, variables, set)).unwrap_or(Ok(()))?;
         trace(request, &self.request_id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_absolute_target_becomes_a_path() {
-        for (target, path) in [
-            ("http://a/b?c", Some("/b?c")),
-            ("HTTPS://a:1", Some("/")),
-            ("/http://a/b", None),
-            ("*", None),
-            ("", None),
-        ] {
-            assert_eq!(origin_form(target.as_bytes()), path.map(str::as_bytes), "{target}");
-        }
     }
 }

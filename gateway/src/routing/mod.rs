@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use host::ServerName;
 pub use path::PathMatch;
 pub(crate) use path::of_bytes;
-pub use uri::{Malformed, decode, encode};
+pub use uri::{Malformed, decode, encode, origin_form};
 
 use crate::config::{Location, ServerConfig};
 

@@ -80,6 +80,18 @@ pub fn encode(path: &[u8]) -> String {
     out
 }
 
+/// What an absolute target (`http://host/path`, RFC 9112, 3.2.2) is sent on as; `None`: it is not one. That it names the host that `Host`
+/// does, Pingora has seen to.
+pub fn origin_form(target: &[u8]) -> Option<Vec<u8>> {
+    let scheme = [b"http://".as_slice(), b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
+    let rest = &target[scheme.len()..];
+    let path = &rest[rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len())..];
+    // "http://host?query" has no path.
+    Some(if path.starts_with(b"/") { path.to_vec() } else { [b"/", path].concat() })
+}
+
 fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
@@ -112,6 +124,20 @@ mod tests {
     fn what_is_malformed_is_refused() {
         for target in ["", "a", "/..", "/a/../..", "/%", "/%4", "/%zz", "/a%00b", "*"] {
             assert_eq!(decode(target.as_bytes()), Err(Malformed), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_a_path() {
+        for (target, path) in [
+            ("http://a/b?c", Some("/b?c")),
+            ("HTTPS://a:1", Some("/")),
+            ("http://a?b=/c", Some("/?b=/c")),
+            ("/http://a/b", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(origin_form(target.as_bytes()).as_deref(), path.map(str::as_bytes), "{target}");
         }
     }
 

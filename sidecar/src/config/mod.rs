@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use satchel_common::address::HostPort;
-use satchel_common::config::{ConfigError, load};
+use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
 
 use crate::context::Context;
@@ -132,6 +132,14 @@ impl Config {
     /// Names the file, the key and what is allowed.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         load(path, check::check)
+    }
+
+    /// Reads and checks a text; `path` is for errors.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        parse(path, text, check::check)
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use super::look_up::Read;
 use super::{Core, unix_time};
 use crate::memcached::nodes::NodeIndex;
+use crate::memcached::wire::VALUE_MAX;
 use crate::memcached::{Command, Mode, NodeError, Reply};
 use crate::record::{Manifest, RecordKey, Ttl};
 
@@ -20,7 +21,7 @@ impl Core {
     /// The largest value that every node takes as one item, in bytes.
     pub(super) fn value_max(&self) -> usize {
         let known = self.nodes.all().map(|node| self.nodes.item_size_max(node)).filter(|size| *size > 0);
-        known.min().unwrap_or(ITEM_SIZE_DEFAULT).saturating_sub(ITEM_OVERHEAD).max(1)
+        known.min().unwrap_or(ITEM_SIZE_DEFAULT).min(VALUE_MAX).saturating_sub(ITEM_OVERHEAD).max(1)
     }
 
     /// Whether an item's value says where the chunks are.

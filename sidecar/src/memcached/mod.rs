@@ -4,12 +4,13 @@
 pub mod away;
 pub mod connection;
 pub mod health;
+mod meta;
 pub mod node;
 pub mod nodes;
 pub mod pool;
-pub mod text;
+mod text;
+pub mod wire;
 
 pub use node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply};
 pub use nodes::Nodes;
 pub use pool::Pool;
-pub use text::TextNode;

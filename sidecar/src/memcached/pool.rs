@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::node::{Answers, Command, Incarnation, Node, NodeError};
+use crate::config::Protocol;
 
 /// Idle connections that are kept. More are made when more requests are under way, and closed after.
 const IDLE_MAX: usize = 64;
@@ -21,6 +22,7 @@ const IDLE_MAX: usize = 64;
 /// One memcached.
 pub struct Pool {
     address: HostPort,
+    protocol: Protocol,
     /// For a whole exchange, connecting included.
     timeout: Duration,
     idle: Mutex<Vec<Connection>>,
@@ -29,8 +31,8 @@ pub struct Pool {
 
 impl Pool {
     /// Connects when it is first used.
-    pub fn new(address: HostPort, timeout: Duration) -> Self {
-        Self { address, timeout, idle: Mutex::default(), item_size_max: AtomicUsize::new(0) }
+    pub fn new(address: HostPort, protocol: Protocol, timeout: Duration) -> Self {
+        Self { address, protocol, timeout, idle: Mutex::default(), item_size_max: AtomicUsize::new(0) }
     }
 
     async fn connection(&self) -> Result<Connection, NodeError> {
@@ -43,7 +45,7 @@ impl Pool {
     }
 
     async fn dial(&self) -> Result<Connection, NodeError> {
-        let connection = Connection::dial(&self.address).await?;
+        let connection = Connection::dial(&self.address, self.protocol).await?;
         self.item_size_max.store(connection.item_size_max, Ordering::Relaxed);
         Ok(connection)
     }
@@ -91,7 +93,11 @@ impl Node for Pool {
     }
 
     async fn probe(&self) -> Result<(), NodeError> {
-        let connection = timeout(self.timeout / 2, self.dial()).await.unwrap_or(Err(NodeError::Timeout))?;
+        let answered = async {
+            let mut connection = self.dial().await?;
+            connection.probe().await.map(|()| connection)
+        };
+        let connection = timeout(self.timeout / 2, answered).await.unwrap_or(Err(NodeError::Timeout))?;
         self.put_back(connection);
         Ok(())
     }

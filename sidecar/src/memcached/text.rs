@@ -1,250 +1,232 @@
-//! A node that speaks the classic text commands only: an older memcached, twemproxy, or what else understands them.
+//! The classic text commands, for what speaks no others: an older memcached, twemproxy, or what else understands them.
 //!
-//! Over the `memcache` crate's classic client, which blocks and has its own pool. Its traps, measured, and how they are closed:
-//! a pool's read timeout holds only when it stands in the URL; a pool asks each connection for its `version` before it lends it, which not
-//! every proxy knows, and asks again without a pause when the answer is an error, so ours does not; `add` says the same whether
-//! it has stored or not, so it is looked at what is there; a connection that failed stays in the pool, so the whole pool goes.
-//!
-//! The text commands do not tell how long an item lives: when a record ends stands in an item beside it. They tell neither who answers,
+//! They do not tell how long an item lives: when a record ends stands in an item beside it. They tell neither who answers,
 //! nor do they delete on a condition; what follows from that stands in `docs/guarantees.md`. A proxy answers for a server that it can't
 //! reach: such an answer is taken for the server's silence.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use async_trait::async_trait;
 use bytes::Bytes;
-use memcache::{
-    Client, CommandError, ConnectionManager, MemcacheError, ServerError, Stream, ToMemcacheValue, Url,
-};
-use satchel_common::address::HostPort;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt;
 
-use super::node::{Answers, Command, Incarnation, Item, Mode, Node, NodeError, Reply, TTL_UNKNOWN};
+use super::node::{Command, Item, Mode, NodeError, Reply, TTL_UNKNOWN};
+use super::wire::{Wire, line, lost, number, value};
 use crate::exchange::unix_time;
 use crate::record::{RecordKey, Ttl};
 
-/// Of an answer to a probe.
-const LINE_MAX: u64 = 512;
-/// Connections of the pool, and so batches at one time.
-const CONNECTIONS: u32 = 8;
-/// The text commands do not say who answers.
-const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
-
-/// One node.
-pub struct TextNode {
-    address: HostPort,
-    timeout: Duration,
-    client: Arc<Mutex<Option<Client>>>,
-    free: Arc<Semaphore>,
+/// Sends the commands one after the other. After an error the connection must be dropped.
+pub async fn run(wire: &mut impl Wire, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+    let mut replies = Vec::with_capacity(batch.len());
+    for command in batch {
+        replies.push(one(wire, command).await?);
+    }
+    Ok(replies)
 }
 
-/// A value with its client flags: the crate writes 0 of its own accord.
-struct Value<'a>(&'a [u8], u32);
-
-impl ToMemcacheValue<Stream> for Value<'_> {
-    fn get_flags(&self) -> u32 {
-        self.1
-    }
-
-    fn get_length(&self) -> usize {
-        self.0.len()
-    }
-
-    fn write_to(&self, stream: &mut Stream) -> std::io::Result<()> {
-        std::io::Write::write_all(stream, self.0)
+/// Whether it is answered. Any answer is one: not every proxy knows `version`.
+pub async fn probe(wire: &mut impl Wire) -> Result<(), NodeError> {
+    wire.write_all(b"get satchel\r\n").await.map_err(lost)?;
+    match line(wire).await?.strip_prefix(b"SERVER_ERROR ") {
+        Some(text) => Err(server_error(text)),
+        None => Ok(()),
     }
 }
 
-impl TextNode {
-    /// Connects when it is first used.
-    pub fn new(address: HostPort, timeout: Duration) -> Self {
-        let free = Arc::new(Semaphore::new(CONNECTIONS as usize));
-        Self { address, timeout, client: Arc::default(), free }
-    }
-
-    fn url(&self) -> String {
-        let seconds = self.timeout.as_secs_f64();
-        format!("memcache://{}?protocol=ascii&timeout={seconds}&connect_timeout={seconds}", self.address)
-    }
-}
-
-#[async_trait]
-impl Node for TextNode {
-    async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError> {
-        if only.is_some_and(|only| only != SOMEBODY) {
-            return Err(NodeError::Reborn);
-        }
-        let exchange = async {
-            // Released when the blocking work has ended, also when nobody waits for it any more.
-            let free = self.free.clone().acquire_owned().await.map_err(|_| NodeError::Down)?;
-            let (url, limit) = (self.url(), self.timeout);
-            let (client, batch) = (self.client.clone(), batch.to_vec());
-            let work = tokio::task::spawn_blocking(move || {
-                let _free = free;
-                run_all(&url, limit, &client, &batch)
-            });
-            work.await.map_err(|error| NodeError::Protocol(error.to_string()))?
-        };
-        let replies = timeout(self.timeout, exchange).await.unwrap_or(Err(NodeError::Timeout))?;
-        Ok(Answers { replies, incarnation: SOMEBODY })
-    }
-
-    async fn probe(&self) -> Result<(), NodeError> {
-        let ask = async {
-            let mut stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
-            // Any answer is one; not every proxy knows `version`.
-            stream.write_all(b"get satchel\r\n").await?;
-            let mut line = String::new();
-            BufReader::new(stream.take(LINE_MAX)).read_line(&mut line).await?;
-            Ok::<_, std::io::Error>(line)
-        };
-        match timeout(self.timeout / 2, ask).await {
-            Ok(Ok(line)) if line.is_empty() => Err(NodeError::Unreachable("closed".into())),
-            Ok(Ok(line)) => match line.strip_prefix("SERVER_ERROR ") {
-                Some(text) => Err(server_error(text)),
-                None => Ok(()),
-            },
-            Ok(Err(error)) => Err(NodeError::Unreachable(error.to_string())),
-            Err(_) => Err(NodeError::Timeout),
-        }
-    }
-
-    fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    fn item_size_max(&self) -> usize {
-        0
-    }
-}
-
-fn run_all(
-    url: &str,
-    limit: Duration,
-    kept: &Mutex<Option<Client>>,
-    batch: &[Command],
-) -> Result<Vec<Reply>, NodeError> {
-    let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = kept().clone();
-    let client = match known {
-        Some(client) => client,
-        None => {
-            let pool = memcache::Pool::builder()
-                .max_size(CONNECTIONS)
-                .min_idle(Some(0))
-                .connection_timeout(limit)
-                .test_on_check_out(false)
-                .build(ConnectionManager::new(
-                    Url::parse(url).map_err(|error| NodeError::Protocol(error.to_string()))?,
-                ))
-                .map_err(|error| NodeError::Unreachable(error.to_string()))?;
-            let client = Client::with_pool(pool).map_err(translate)?;
-            kept().get_or_insert(client).clone()
-        }
-    };
-    let replies: Result<Vec<_>, _> = batch.iter().map(|command| one(&client, command)).collect();
-    replies.map_err(|error| {
-        if !matches!(error, MemcacheError::ServerError(ServerError::Error(_))) {
-            // The connection may hold half of one.
-            *kept() = None;
-        }
-        translate(error)
-    })
-}
-
-fn one(client: &Client, command: &Command) -> Result<Reply, MemcacheError> {
-    Ok(match command {
-        Command::Get { key, value } => get(client, key, *value)?,
-        Command::Touch { key, ttl } if client.touch(key, *ttl)? => {
-            note_end(client, key, *ttl)?;
-            get(client, key, false)?
-        }
-        Command::Touch { .. } => Reply::Miss,
-        Command::Set { key, value, flags, ttl, mode } => {
-            let item = Value(value, *flags);
-            match mode {
-                Mode::Add => client.add(key, item, *ttl)?,
-                Mode::Set => client.set(key, item, *ttl)?,
-                Mode::Cas(cas) => {
-                    if !client.cas(key, item, *ttl, *cas)? {
-                        return Ok(match get(client, key, false)? {
-                            Reply::Miss => Reply::NotFound,
-                            _ => Reply::Exists,
-                        });
-                    }
-                }
+async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
+    match command {
+        Command::Get { key, value } => get(wire, key, *value).await,
+        Command::Touch { key, ttl } => match &ask(wire, &format!("touch {key} {ttl}\r\n"), b"").await?[..] {
+            b"TOUCHED" => {
+                note_end(wire, key, *ttl).await?;
+                get(wire, key, false).await
             }
-            match get(client, key, true)? {
-                Reply::Hit(item) if item.value.as_ref() == Some(value) => {
-                    note_end(client, key, *ttl)?;
-                    Reply::Stored(item.cas)
-                }
-                _ if *mode == Mode::Add => Reply::Exists,
-                // It was stored, and somebody has replaced it since: its cas is nobody's.
-                _ => Reply::Stored(0),
-            }
-        }
-        Command::Delete { key, cas: None } if client.delete(key)? => Reply::Deleted,
-        Command::Delete { cas: None, .. } => Reply::NotFound,
-        Command::Delete { key, cas: Some(cas) } => match get(client, key, false)? {
-            Reply::Hit(item) if item.cas == *cas && client.delete(key)? => Reply::Deleted,
-            Reply::Hit(item) if item.cas != *cas => Reply::Exists,
-            _ => Reply::NotFound,
+            b"NOT_FOUND" => Ok(Reply::Miss),
+            other => Err(unexpected(other)),
         },
-    })
+        Command::Set { key, value, flags, ttl, mode } => {
+            let (verb, cas) = match mode {
+                Mode::Add => ("add", String::new()),
+                Mode::Set => ("set", String::new()),
+                Mode::Cas(cas) => ("cas", format!(" {cas}")),
+            };
+            let head = format!("{verb} {key} {flags} {ttl} {}{cas}\r\n", value.len());
+            match (mode, &ask(wire, &head, value).await?[..]) {
+                (_, b"STORED") => stored(wire, key, value, *ttl, *mode).await,
+                (Mode::Add, b"NOT_STORED") | (Mode::Cas(_), b"EXISTS") => Ok(Reply::Exists),
+                (Mode::Cas(_), b"NOT_FOUND") => Ok(Reply::NotFound),
+                (_, other) => Err(unexpected(other)),
+            }
+        }
+        Command::Delete { key, cas: None } => delete(wire, key).await,
+        Command::Delete { key, cas: Some(cas) } => match get(wire, key, false).await? {
+            Reply::Hit(item) if item.cas == *cas => delete(wire, key).await,
+            Reply::Hit(_) => Ok(Reply::Exists),
+            _ => Ok(Reply::NotFound),
+        },
+    }
 }
 
-fn get(client: &Client, key: &str, value: bool) -> Result<Reply, MemcacheError> {
+/// The answers to a store do not tell the new cas: it is looked at what is there.
+async fn stored(
+    wire: &mut impl Wire,
+    key: &str,
+    value: &Bytes,
+    ttl: u32,
+    mode: Mode,
+) -> Result<Reply, NodeError> {
+    match get(wire, key, true).await? {
+        Reply::Hit(item) if item.value.as_ref() == Some(value) => {
+            note_end(wire, key, ttl).await?;
+            Ok(Reply::Stored(item.cas))
+        }
+        _ if mode == Mode::Add => Ok(Reply::Exists),
+        // It was stored, and somebody has replaced it since: its cas is nobody's.
+        _ => Ok(Reply::Stored(0)),
+    }
+}
+
+async fn delete(wire: &mut impl Wire, key: &str) -> Result<Reply, NodeError> {
+    match &ask(wire, &format!("delete {key}\r\n"), b"").await?[..] {
+        b"DELETED" => Ok(Reply::Deleted),
+        b"NOT_FOUND" => Ok(Reply::NotFound),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// With what is written beside it about its end.
+async fn get(wire: &mut impl Wire, key: &str, wanted: bool) -> Result<Reply, NodeError> {
     let end_key = RecordKey::end_of(key);
-    let keys: Vec<&str> = std::iter::once(key).chain(end_key.as_deref()).collect();
-    let mut found = client.gets::<(Vec<u8>, u32, Option<u64>)>(&keys)?;
-    let end = end_key.and_then(|key| found.remove(&key));
-    let end = end.and_then(|(bytes, ..)| std::str::from_utf8(&bytes).ok()?.parse::<u64>().ok());
-    let ttl = match end {
+    let beside = end_key.as_ref().map_or(String::new(), |end_key| format!(" {end_key}"));
+    let mut head = ask(wire, &format!("gets {key}{beside}\r\n"), b"").await?;
+    let (mut item, mut end) = (None, None);
+    while head != b"END" {
+        let (name, flags, len, cas) = item_head(&head).ok_or_else(|| unexpected(&head))?;
+        let value = value(wire, len).await?;
+        if name == key.as_bytes() && item.is_none() {
+            item = Some((value, flags, cas));
+        } else if end.is_none() && end_key.as_ref().is_some_and(|end_key| name == end_key.as_bytes()) {
+            end = Some(number::<u64>(&value));
+        } else {
+            return Err(NodeError::Protocol("an item that was not asked for".into()));
+        }
+        head = line(wire).await?;
+    }
+    let ttl = match end.flatten() {
         Some(0) => -1,
         Some(end) => i64::try_from(end.saturating_sub(unix_time())).unwrap_or(i64::MAX),
         None => TTL_UNKNOWN,
     };
-    Ok(match found.remove(key) {
-        Some((bytes, flags, cas)) => {
-            let value = value.then(|| Bytes::from(bytes));
-            Reply::Hit(Item { value, flags, cas: cas.unwrap_or(0), ttl })
-        }
-        None => Reply::Miss,
-    })
+    Ok(item.map_or(Reply::Miss, |(value, flags, cas)| {
+        Reply::Hit(Item { value: wanted.then(|| Bytes::from(value)), flags, cas, ttl })
+    }))
+}
+
+/// `VALUE key flags bytes cas`.
+fn item_head(line: &[u8]) -> Option<(&[u8], u32, usize, u64)> {
+    let mut words = line.strip_prefix(b"VALUE ")?.split(|b| *b == b' ');
+    let head = (words.next()?, number(words.next()?)?, number(words.next()?)?, number(words.next()?)?);
+    words.next().is_none().then_some(head)
 }
 
 /// Writes down when a record ends, in seconds since 1970; zero: never.
-fn note_end(client: &Client, key: &str, ttl: u32) -> Result<(), MemcacheError> {
+async fn note_end(wire: &mut impl Wire, key: &str, ttl: u32) -> Result<(), NodeError> {
     let Some(end_key) = RecordKey::end_of(key) else { return Ok(()) };
-    let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) };
-    client.set(&end_key, Value(end.to_string().as_bytes(), 0), ttl)
-}
-
-/// memcached's own refusals are about memory (`memory`, `too large`); the rest is a proxy's word for a server that it can't reach.
-fn server_error(text: &str) -> NodeError {
-    let text = text.trim();
-    if text.contains("memory") || text.contains("too large") {
-        NodeError::Refused(text.to_owned())
-    } else {
-        NodeError::Unreachable(text.to_owned())
+    let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) }.to_string();
+    match &ask(wire, &format!("set {end_key} 0 {ttl} {}\r\n", end.len()), end.as_bytes()).await?[..] {
+        b"STORED" => Ok(()),
+        other => Err(unexpected(other)),
     }
 }
 
-fn translate(error: MemcacheError) -> NodeError {
-    use std::io::ErrorKind::{TimedOut, WouldBlock};
-    match error {
-        MemcacheError::IOError(error) if matches!(error.kind(), TimedOut | WouldBlock) => NodeError::Timeout,
-        MemcacheError::IOError(error) => NodeError::Unreachable(error.to_string()),
-        MemcacheError::PoolError(error) => NodeError::Unreachable(error.to_string()),
-        MemcacheError::ServerError(ServerError::Error(text)) => server_error(&text),
-        MemcacheError::CommandError(CommandError::ValueTooLarge) => NodeError::Refused("too large".into()),
-        // The classic client's word for a connection that was closed.
-        MemcacheError::ClientError(error) => NodeError::Unreachable(error.to_string()),
-        other => NodeError::Protocol(other.to_string()),
+/// Sends a command, with a value if there is one, and reads the first line of its answer.
+async fn ask(wire: &mut impl Wire, head: &str, value: &[u8]) -> Result<Vec<u8>, NodeError> {
+    let end: &[u8] = if value.is_empty() { b"" } else { b"\r\n" };
+    wire.write_all(&[head.as_bytes(), value, end].concat()).await.map_err(lost)?;
+    let line = line(wire).await?;
+    match line.strip_prefix(b"SERVER_ERROR ") {
+        Some(text) => Err(server_error(text)),
+        None => Ok(line),
+    }
+}
+
+/// memcached's own refusals are about memory (`memory`, `too large`); the rest is a proxy's word for a server that it can't reach.
+fn server_error(text: &[u8]) -> NodeError {
+    let text = String::from_utf8_lossy(text).trim().to_owned();
+    if text.contains("memory") || text.contains("too large") {
+        NodeError::Refused(text)
+    } else {
+        NodeError::Unreachable(text)
+    }
+}
+
+fn unexpected(line: &[u8]) -> NodeError {
+    NodeError::Protocol(format!("unexpected answer '{}'", String::from_utf8_lossy(line).escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::BufReader;
+
+    const KEY: &str = "sk";
+
+    /// What becomes of the command when the node says this, whatever it is asked, and closes.
+    async fn answered(command: Command, told: &str) -> Result<Vec<Reply>, NodeError> {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(told.as_bytes()).await.unwrap();
+        let mut ours = BufReader::new(ours);
+        let (answer, _) =
+            tokio::join!(run(&mut ours, std::slice::from_ref(&command)), async { theirs.shutdown().await });
+        answer
+    }
+
+    fn get() -> Command {
+        Command::Get { key: KEY.into(), value: true }
+    }
+
+    #[tokio::test]
+    async fn an_item_is_read_with_its_end() {
+        let told = "VALUE ek 0 1 8\r\n0\r\nVALUE sk 9 5 7\r\nvalue\r\nEND\r\n";
+        let item = Item { value: Some(Bytes::from_static(b"value")), flags: 9, cas: 7, ttl: -1 };
+        assert_eq!(answered(get(), told).await, Ok(vec![Reply::Hit(item)]));
+        assert_eq!(answered(get(), "END\r\n").await, Ok(vec![Reply::Miss]));
+    }
+
+    #[tokio::test]
+    async fn a_store_is_what_is_there_after_it() {
+        let set = |mode| Command::Set { key: KEY.into(), value: "v".into(), flags: 0, ttl: 0, mode };
+        let there = "STORED\r\nVALUE sk 0 1 7\r\nv\r\nEND\r\nSTORED\r\n";
+        let other = "STORED\r\nVALUE sk 0 1 8\r\nw\r\nEND\r\n";
+        for (mode, told, reply) in [
+            (Mode::Add, there, Reply::Stored(7)),
+            (Mode::Add, other, Reply::Exists),
+            (Mode::Add, "NOT_STORED\r\n", Reply::Exists),
+            (Mode::Set, other, Reply::Stored(0)),
+            (Mode::Cas(1), "EXISTS\r\n", Reply::Exists),
+            (Mode::Cas(1), "NOT_FOUND\r\n", Reply::NotFound),
+        ] {
+            assert_eq!(answered(set(mode), told).await, Ok(vec![reply]), "{mode:?}: {told:?}");
+        }
+        for told in ["SERVER_ERROR out of memory storing object\r\n", "SERVER_ERROR object too large\r\n"] {
+            assert!(matches!(answered(set(Mode::Set), told).await, Err(NodeError::Refused(_))));
+        }
+        let proxys = answered(get(), "SERVER_ERROR Host is down\r\n").await;
+        assert!(matches!(proxys, Err(NodeError::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_lie_is_an_error() {
+        for told in [
+            "VALUE sk 0 4611686018427387904 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 18446744073709551615 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 3 7\r\nvalue\r\nEND\r\n",
+            "VALUE sk 0 5\r\nvalue\r\nEND\r\n",
+            "VALUE sx 0 1 7\r\nv\r\nEND\r\n",
+            "VALUE sk 0 1 7\r\nv\r\nVALUE sk 0 1 7\r\nv\r\nEND\r\n",
+            "ERROR\r\n",
+            "CLIENT_ERROR bad\r\n",
+            "\r\n",
+        ] {
+            let answer = answered(get(), told).await;
+            assert!(matches!(answer, Err(NodeError::Protocol(_))), "{told:?}: {answer:?}");
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Pingora's callbacks. They translate between HTTP and the exchange, and decide nothing about sessions.
 
 mod flood;
-mod reissue;
+pub mod reissue;
 mod replay;
-mod request;
+pub mod request;
 mod response;
-mod suffix;
+pub mod suffix;
 pub mod upload;
 
 use std::net::SocketAddr;

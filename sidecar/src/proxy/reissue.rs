@@ -7,12 +7,10 @@ use pingora_http::ResponseHeader;
 
 /// Sets the cookie, if no shared cache may store the response: it would hand the session to everybody. What says nothing about
 /// caches is made private. On any other response the old cookie stays, which still finds the session.
-pub(super) fn reissue(
-    response: &mut ResponseHeader,
-    name: &str,
-    value: &str,
-    attributes: &[u8],
-) -> Result<()> {
+///
+/// # Errors
+/// Attributes that are no part of a header; Tomcat's are.
+pub fn reissue(response: &mut ResponseHeader, name: &str, value: &str, attributes: &[u8]) -> Result<()> {
     // A 304 changes what a cache has stored before.
     if response.status == StatusCode::NOT_MODIFIED {
         return Ok(());

@@ -142,7 +142,15 @@ impl Proxy {
 }
 
 /// The id goes where the client had it: into the cookie if there was one, else into the path.
-fn rewrite(request: &mut RequestHeader, cookie: &str, params: &[String], told: Option<&str>) -> Result<()> {
+///
+/// # Errors
+/// None: what is left of a header is one.
+pub fn rewrite(
+    request: &mut RequestHeader,
+    cookie: &str,
+    params: &[String],
+    told: Option<&str>,
+) -> Result<()> {
     let has_cookie = !cookies::values(cookie_headers(request), cookie).is_empty();
     let (in_cookie, in_path) = if has_cookie { (told, None) } else { (None, told) };
     if request.headers.contains_key(COOKIE) {

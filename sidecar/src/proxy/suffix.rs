@@ -203,7 +203,7 @@ impl Said {
 }
 
 /// Whether a `Location` leads back to this host: ids in other hosts' addresses are theirs.
-fn is_ours(location: &[u8], host: &str) -> bool {
+pub fn is_ours(location: &[u8], host: &str) -> bool {
     let after_scheme = location.windows(3).position(|w| w == b"://").map(|at| &location[at + 3..]);
     let path_first = location.iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b';'));
     let authority = match (location.strip_prefix(b"//"), after_scheme) {

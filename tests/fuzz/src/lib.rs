@@ -1,0 +1,5 @@
+//! What several targets need.
+
+pub mod here;
+pub mod liar;
+pub mod tomcat;
