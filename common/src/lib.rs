@@ -4,6 +4,7 @@ pub mod address;
 pub mod answer;
 pub mod cli;
 pub mod config;
+pub mod counted;
 pub mod listen;
 pub mod logging;
 pub mod server;

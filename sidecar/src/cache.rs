@@ -3,9 +3,10 @@
 //! An entry is used only if memcached says at this moment that it is current, never because it is young.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Then};
 
 use bytes::Bytes;
+use moka::Expiry;
 use moka::future::Cache as Moka;
 use moka::policy::EvictionPolicy;
 use tokio::time::Instant;
@@ -77,7 +78,15 @@ impl Session {
 
 /// The cache. A clone is the same cache.
 #[derive(Clone)]
-pub struct Cache(Moka<RecordKey, Arc<Session>>);
+pub struct Cache(Moka<RecordKey, Entry>);
+
+/// What is remembered of a session.
+#[derive(Clone)]
+enum Entry {
+    Living(Arc<Session>),
+    /// This sidecar has stored its end.
+    Ended(Version, Ttl),
+}
 
 /// What an entry costs beside its bytes.
 const OVERHEAD: usize = 256;
@@ -86,29 +95,75 @@ impl Cache {
     /// Holds at most `bytes`. Least recently used goes first: a policy that may refuse a new entry would
     /// refuse just the session that is in use.
     pub fn new(bytes: u64) -> Self {
-        let weigh = |_: &RecordKey, session: &Arc<Session>| {
-            u32::try_from(session.file.bytes().len() + OVERHEAD).unwrap_or(u32::MAX)
+        let weigh = |_: &RecordKey, entry: &Entry| {
+            let file = if let Entry::Living(session) = entry { session.file.bytes().len() } else { 0 };
+            u32::try_from(file + OVERHEAD).unwrap_or(u32::MAX)
         };
-        let mut cache =
+        let mut moka =
             Moka::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
         if Broken::PlainTtlCache.is_on() {
-            cache = cache.time_to_live(Duration::from_secs(5));
+            moka = moka.time_to_live(Duration::from_secs(5));
         }
-        Self(cache.build())
+        Self(moka.expire_after(AsRecords).build())
     }
 
     /// The session as it was last seen here. To be compared with memcached before it is used.
     pub async fn get(&self, key: &RecordKey) -> Option<Arc<Session>> {
-        self.0.get(key).await
+        match self.0.get(key).await? {
+            Entry::Living(session) => Some(session),
+            Entry::Ended(..) => None,
+        }
+    }
+
+    /// The version that was last seen or stored here, of a session that has ended too. Its record can't have lived out its time since.
+    pub async fn version(&self, key: &RecordKey) -> Option<Version> {
+        Some(match self.0.get(key).await? {
+            Entry::Living(session) => session.version,
+            Entry::Ended(version, _) => version,
+        })
     }
 
     /// Remembers what was stored or read.
     pub async fn put(&self, key: RecordKey, session: Arc<Session>) {
-        self.0.insert(key, session).await;
+        self.0.insert(key, Entry::Living(session)).await;
+    }
+
+    /// Remembers which version of a session is its end.
+    pub async fn bury(&self, key: RecordKey, version: Version, ttl: Ttl) {
+        self.0.insert(key, Entry::Ended(version, ttl)).await;
     }
 
     /// Forgets a session.
     pub async fn remove(&self, key: &RecordKey) {
         self.0.invalidate(key).await;
+    }
+}
+
+/// An entry lives as long as the record that was seen.
+struct AsRecords;
+
+impl AsRecords {
+    fn life(entry: &Entry) -> Option<Duration> {
+        let ttl = match entry {
+            Entry::Living(session) => session.ttl,
+            Entry::Ended(_, ttl) => *ttl,
+        };
+        (ttl.0 > 0).then(|| Duration::from_secs(ttl.0.into()))
+    }
+}
+
+impl Expiry<RecordKey, Entry> for AsRecords {
+    fn expire_after_create(&self, _: &RecordKey, entry: &Entry, _: Then) -> Option<Duration> {
+        Self::life(entry)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &RecordKey,
+        entry: &Entry,
+        _: Then,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Self::life(entry)
     }
 }

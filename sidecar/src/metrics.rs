@@ -115,6 +115,8 @@ metrics! {
     diverged,
     /// Records that were refused because they were forged, damaged or sealed with an unknown key.
     records_rejected,
+    /// Sessions that a memcached node gave back in an older state than this sidecar had seen there.
+    rolled_back,
     /// Sessions that vanished from memcached while a request used them.
     vanished,
     /// Requests whose session was given up because Tomcat never read it.

@@ -169,6 +169,7 @@ fn core(
         outbox: Outbox::new(in_flight.clone()),
         late: Late::default(),
         learned: Default::default(),
+        gathering: Default::default(),
         away_known,
     };
     Ok((core, away))

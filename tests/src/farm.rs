@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::webapp::App;
-use crate::{Client, Gateway, Link, Memcached, Sidecar, Tomcat, TomcatVersion, Twemproxy, binaries, needs};
+use crate::{
+    Client, Gateway, Liar, Link, Memcached, Sidecar, Tomcat, TomcatVersion, Twemproxy, binaries, needs,
+};
 
 /// Describes a farm.
 pub struct Builder {
@@ -16,6 +18,7 @@ pub struct Builder {
     gateway_port: Option<u16>,
     context_lines: Vec<String>,
     links: bool,
+    liars: bool,
     text: bool,
     twemproxy: bool,
 }
@@ -32,6 +35,8 @@ pub struct Farm {
     pub nodes: Vec<Memcached>,
     /// The networks between the sidecars and the nodes, if they were asked for.
     pub links: Vec<Link>,
+    /// In front of the nodes, if they were asked for.
+    pub liars: Vec<Liar>,
     /// In front of the nodes, if they were asked for.
     pub twemproxies: Vec<Twemproxy>,
     /// Below it each Tomcat has its store directories.
@@ -51,6 +56,7 @@ impl Farm {
             gateway_port: None,
             context_lines: Vec::new(),
             links: false,
+            liars: false,
             text: false,
             twemproxy: false,
         }
@@ -142,6 +148,13 @@ impl Builder {
         self
     }
 
+    /// The sidecars reach each node through a [`Liar`].
+    #[must_use]
+    pub fn liars(mut self) -> Self {
+        self.liars = true;
+        self
+    }
+
     /// The sidecars speak the classic text protocol with every node.
     #[must_use]
     pub fn text(mut self) -> Self {
@@ -201,11 +214,14 @@ impl Builder {
         tomcats.iter().for_each(Tomcat::await_ready);
         let links: Vec<Link> =
             nodes.iter().filter(|_| self.links).map(|node| Link::to(node.port())).collect();
+        let liars: Vec<Liar> =
+            nodes.iter().filter(|_| self.liars).map(|node| Liar::before(node.port())).collect();
         let twemproxies: Vec<Twemproxy> =
             nodes.iter().filter(|_| self.twemproxy).map(Twemproxy::before).collect();
-        let ports: Vec<u16> = match (self.links, self.twemproxy) {
-            (true, _) => links.iter().map(Link::port).collect(),
-            (_, true) => twemproxies.iter().map(Twemproxy::port).collect(),
+        let ports: Vec<u16> = match (self.links, self.liars, self.twemproxy) {
+            (true, ..) => links.iter().map(Link::port).collect(),
+            (_, true, _) => liars.iter().map(Liar::port).collect(),
+            (.., true) => twemproxies.iter().map(Twemproxy::port).collect(),
             _ => nodes.iter().map(Memcached::port).collect(),
         };
         if self.text {
@@ -222,7 +238,7 @@ impl Builder {
             .collect();
         let gateway = Gateway::builder().listen_at(self.gateway_port);
         let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));
-        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, twemproxies, stores }
+        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, liars, twemproxies, stores }
     }
 
     fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {

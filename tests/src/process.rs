@@ -120,6 +120,22 @@ impl Process {
         memory_kib(self.pid())
     }
 
+    /// The most memory that it has had at one time, in KiB (`VmHWM`).
+    pub fn peak_kib(&self) -> u64 {
+        status_kib(self.pid(), "VmHWM:")
+    }
+
+    /// How many files without a name it has open.
+    pub fn unnamed_files(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).ok();
+        let is_file = |path: &PathBuf| {
+            let path = path.to_string_lossy();
+            path.starts_with('/') && path.ends_with(" (deleted)")
+        };
+        open.filter_map(target).filter(is_file).count()
+    }
+
     fn rustix_pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
     }
@@ -127,8 +143,12 @@ impl Process {
 
 /// As [`Process::memory_kib`], of any process.
 pub fn memory_kib(pid: u32) -> u64 {
+    status_kib(pid, "RssAnon:")
+}
+
+fn status_kib(pid: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 

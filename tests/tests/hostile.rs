@@ -93,6 +93,80 @@ fn r01_an_id_with_another_nodes_suffix_names_nothing() {
 }
 
 #[test]
+fn r01_r04_what_is_nearly_an_id_loads_nothing() {
+    let farm = Farm::builder().tomcats(1).nodes(2).set("session.unknown_ids_per_second", "100000").start();
+    let mut user = farm.client();
+    assert_eq!(user.get("/kind/small").number("n"), Some(1));
+    let cookie = user.cookie("JSESSIONID").unwrap().to_owned();
+    let (id, suffix) = cookie.split_once('-').unwrap();
+    farm.await_quiet();
+    let loaded = farm.metric("sessions_loaded");
+    let mut near: Vec<String> = Vec::new();
+    for at in 0..id.len() {
+        // One hex digit further, one less, one more.
+        let mut other = id.as_bytes().to_vec();
+        other[at] = if other[at] == b'F' { b'0' } else { b'F' };
+        near.push(String::from_utf8(other).unwrap());
+        near.push(format!("{}{}", &id[..at], &id[at + 1..]));
+        near.push(format!("{}0{}", &id[..at], &id[at..]));
+    }
+    near.extend([
+        id.to_ascii_lowercase(),
+        format!("{id}A"),
+        format!("A{id}"),
+        format!("{id}{id}"),
+        format!("{id}.{suffix}"),
+        format!("{id}_{suffix}"),
+        format!("{id}-{suffix}-{suffix}"),
+        format!("{id}-{suffix}-n9-n1"),
+        format!("{id}--{suffix}"),
+        format!("{id}-{suffix}\u{301}"),
+        format!("{id}\u{200b}"),
+        format!("\u{ff10}{id}"),
+        format!("../{id}"),
+        format!("./{id}"),
+        format!("{id}/../{id}"),
+        format!("%2e%2e%2f{id}"),
+        format!("%{:02X}{}", id.as_bytes()[0], &id[1..]),
+        format!("{id}%00"),
+        format!("{id}%0d%0aget"),
+        format!("{id} {id}"),
+        format!("{id},{id}"),
+        format!("'{id}'"),
+        format!("\"{id}"),
+        format!("{id}\""),
+        format!("\"\"{id}\"\""),
+        format!("{id}.session"),
+        format!("{id}{}", "A".repeat(200)),
+        format!("{id}-{}", "n".repeat(40)),
+    ]);
+    for lie in &near {
+        // In a path it would be the id itself, and a segment behind it.
+        let in_path = lie.split('/').next() != Some(&id);
+        let path = format!("/kind/small;jsessionid={}?read=1", lie.replace(' ', "%20"));
+        let forms = [("/kind/small?read=1".to_owned(), format!("JSESSIONID={lie}")), (path, "a=b".into())];
+        for (path, cookie) in forms.into_iter().take(1 + usize::from(in_path)) {
+            let mut client = farm.sidecars[0].client();
+            let seen = client.send("GET", &path, &[("Cookie", &cookie)], b"");
+            assert!(matches!(seen.status, 200 | 400 | 404), "{path} {cookie}: {}", seen.text());
+            assert!(
+                seen.status != 200 || seen.field("n").as_deref() == Some("null"),
+                "{path} {cookie}: {}",
+                seen.text()
+            );
+        }
+    }
+    assert_eq!(farm.metric("sessions_loaded"), loaded, "nothing was handed to Tomcat");
+    for name in ["jsessionid", "Jsessionid", "JSESSIONIDX", "JSESSIONI"] {
+        let seen = with_cookie(&mut user, "/kind/small?read=1", &format!("{name}={cookie}"));
+        assert_eq!(seen.field("n").as_deref(), Some("null"), "{name}: {}", seen.text());
+    }
+    assert_eq!(user.get("/kind/small").number("n"), Some(2), "the id itself");
+    farm.await_quiet();
+    assert_eq!(farm.nodes.iter().map(|node| node.records().len()).sum::<usize>(), 2, "and its second copy");
+}
+
+#[test]
 fn r18_a_logged_out_id_stays_out() {
     let farm = Farm::start();
     let mut user = farm.client();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::REMEMBERED;
-use super::counted::counted;
+use satchel_common::counted::counted;
 
 /// The requests that run. Nobody has an entry without one.
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! What a client may do: the size and form of its requests' headers, and how many requests at one time and in a time.
 
 mod connections;
-mod counted;
 mod header;
 mod rate;
 mod recent;

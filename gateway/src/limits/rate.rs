@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::REMEMBERED;
-use super::counted::counted;
 use super::recent::Recent;
 use crate::config::RateLimit;
+use satchel_common::counted::counted;
 
 /// What the clients have asked for.
 #[derive(Debug)]

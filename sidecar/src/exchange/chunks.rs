@@ -3,6 +3,11 @@
 
 use bytes::{Bytes, BytesMut};
 
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
 use super::look_up::Read;
 use super::{Core, unix_time};
 use crate::memcached::nodes::NodeIndex;
@@ -16,6 +21,24 @@ const ITEM_OVERHEAD: usize = 128 + 64;
 const ITEM_SIZE_DEFAULT: usize = 1 << 20;
 /// How often a record is read again whose chunks were replaced meanwhile.
 const READ_AGAIN: usize = 3;
+/// For all chunks of a record: each alone may take `memcached.timeout`, and there may be tens of thousands.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Records that are put together at one time: a manifest is not sealed, and whoever can write memcached can plant any.
+const AT_ONCE: usize = 8;
+
+/// Who may put a record together now.
+pub struct Gathering(Semaphore);
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, NodeError>> + Send) -> Result<T, NodeError> {
+    // Apart: few records have chunks, and every request would carry the room for it.
+    timeout(WITHIN, Box::pin(work)).await.unwrap_or(Err(NodeError::Timeout))
+}
 
 impl Core {
     /// The largest value that every node takes as one item, in bytes.
@@ -39,7 +62,7 @@ impl Core {
             let Some(manifest) = read.item.value.as_deref().and_then(|value| self.manifest(value)) else {
                 return Ok(Some(read));
             };
-            read.item.value = self.gather(node, &manifest).await?;
+            read.item.value = in_time(self.gather(node, &manifest)).await?;
             read.manifest = Some(manifest);
             if read.item.value.is_some() || last == Some(read.item.cas) {
                 return Ok(Some(read));
@@ -51,6 +74,7 @@ impl Core {
 
     /// The chunks, put together. `None`: not all are there.
     async fn gather(&self, node: NodeIndex, manifest: &Manifest) -> Result<Option<Bytes>, NodeError> {
+        let _turn = self.gathering.0.acquire().await.map_err(|_| NodeError::Down)?;
         let mut whole = BytesMut::new();
         for key in manifest.keys() {
             match self.chunk(node, key).await? {
@@ -80,14 +104,18 @@ impl Core {
         ttl: Ttl,
     ) -> Result<(), NodeError> {
         let size = whole.len().div_ceil(manifest.keys().count());
-        for (n, key) in manifest.keys().enumerate() {
-            let value = whole.slice(n * size..whole.len().min((n + 1) * size));
-            if let Err(error) = self.put_chunk(node, key, value, ttl).await {
-                self.delete_chunks(node, manifest).await;
-                return Err(error);
+        let all = async {
+            for (n, key) in manifest.keys().enumerate() {
+                let value = whole.slice(n * size..whole.len().min((n + 1) * size));
+                self.put_chunk(node, key, value, ttl).await?;
             }
+            Ok(())
+        };
+        let result = in_time(all).await;
+        if result.is_err() {
+            self.delete_chunks(node, manifest).await;
         }
-        Ok(())
+        result
     }
 
     async fn put_chunk(&self, node: NodeIndex, key: String, value: Bytes, ttl: Ttl) -> Result<(), NodeError> {
@@ -109,11 +137,14 @@ impl Core {
         to: NodeIndex,
         ttl: Ttl,
     ) -> Result<bool, NodeError> {
-        for key in manifest.keys() {
-            let Some(chunk) = self.chunk(from, key.clone()).await? else { return Ok(false) };
-            self.put_chunk(to, key, chunk, ttl).await?;
-        }
-        Ok(true)
+        in_time(async {
+            for key in manifest.keys() {
+                let Some(chunk) = self.chunk(from, key.clone()).await? else { return Ok(false) };
+                self.put_chunk(to, key, chunk, ttl).await?;
+            }
+            Ok(true)
+        })
+        .await
     }
 
     /// Lets the chunks live on. `false`: not all are there.

@@ -9,8 +9,6 @@ use crate::id::{Presented, SessionId};
 use crate::probe::Answer;
 use crate::record::Ended;
 
-/// How many different ids of one request are looked up (R4).
-pub const CANDIDATES: usize = 3;
 /// Why a request can't have its session. Nothing has reached Tomcat.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -39,7 +37,7 @@ impl Exchange {
             return Ok(());
         }
         let mut ended = false;
-        for candidate in presented.iter().take(CANDIDATES) {
+        for candidate in presented {
             match self.look_up(candidate).await {
                 Ok(Lookup::Found(found)) => return self.place(candidate, *found).await,
                 Ok(Lookup::Ended { how: Ended::IdChanged, young }) => {

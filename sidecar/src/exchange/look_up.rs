@@ -136,11 +136,9 @@ impl Core {
             let unasked: Vec<_> = self.nodes.all().filter(|node| !self.nodes.is_up(*node)).collect();
             let step = search.at(home, certain).await?;
             if step.may_be_for_want_of_nodes() && !single {
-                if unasked.into_iter().any(|node| self.nodes.is_up(node)) {
+                let is_back = |node: &NodeIndex| self.nodes.is_up(*node);
+                if unasked.iter().any(is_back) || self.nodes.one_is_back().await {
                     continue;
-                }
-                if self.nodes.one_is_back().await {
-                    return Err(Refusal::Store);
                 }
             }
             match step {
@@ -393,7 +391,10 @@ impl Search {
                 }
                 let place = Place { node: home, there: Some(read.there()) };
                 match self.open(home, &read, place).await {
-                    Ok(session) => session,
+                    Ok(session) => {
+                        self.note_rollback(&session).await;
+                        session
+                    }
                     Err(other) => return Ok(other),
                 }
             }
@@ -401,6 +402,26 @@ impl Search {
         let idle = session.ttl.idle(read.item.ttl);
         self.core.cache.put(self.key.clone(), session.clone()).await;
         Ok(Step::Session(session, idle, None))
+    }
+
+    /// In one life of a node a session's versions only go up: who gives an older one back has kept it. It is counted and not refused,
+    /// since a sidecar that has not seen the newer one could not refuse it either; and a session that was evicted and made anew under
+    /// its old id (`sessionCookiePath="/"`) begins anew too.
+    async fn note_rollback(&self, session: &Session) {
+        let core = &self.core;
+        let now = session.version;
+        if let Some(before) = core.cache.version(&self.key).await
+            && before.counter > now.counter
+            && before.primary.node == now.primary.node
+            && before.primary.there.map(|there| there.incarnation)
+                == now.primary.there.map(|there| there.incarnation)
+        {
+            core.metrics.rolled_back.add();
+            log::error!(
+                "A session on memcached node {} is older than it was: somebody may have put an old record back",
+                core.nodes.name(now.primary.node)
+            );
+        }
     }
 
     /// The newest copy is on another node than the one that holds the lock, where `home` is to be replaced.

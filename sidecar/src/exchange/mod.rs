@@ -4,7 +4,7 @@
 //! does to the file, stores the result and lets the response go. `docs/architecture.md` shows the order.
 
 pub mod access;
-mod chunks;
+pub mod chunks;
 pub mod copies;
 pub mod fence;
 pub mod late;
@@ -137,6 +137,8 @@ pub struct Core {
     pub late: late::Late,
     /// What requests were seen to do to their sessions, for locking "auto".
     pub learned: Learned,
+    /// Who may put a record in parts together.
+    pub gathering: chunks::Gathering,
 }
 
 /// A session that was placed for Tomcat.

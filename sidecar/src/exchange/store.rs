@@ -100,8 +100,10 @@ impl Core {
         if Broken::NoTombstones.is_on() {
             self.delete(target.key).await;
         } else {
+            let ttl = old.ttl.of_tombstone();
             let tombstone = Stored::Ended(ended);
-            self.write_or_keep(over(target, old, old.ttl.of_tombstone(), tombstone, insists)).await?;
+            let written = self.write_or_keep(over(target, old, ttl, tombstone, insists)).await?;
+            self.cache.bury(target.key.clone(), written.version, ttl).await;
         }
         match ended {
             Ended::Invalidated => self.metrics.sessions_invalidated.add(),

@@ -73,7 +73,10 @@ enum Second {
     /// There is to be none, or no other node is up.
     None,
     /// Over the version that was `loaded`; otherwise over an older one or nothing, which does not say that nobody has stored since.
-    Stored { place: Place, loaded: bool },
+    Stored {
+        place: Place,
+        loaded: bool,
+    },
     /// One that is newer, or as new, is there.
     Newer(NodeIndex),
     Failed(NodeIndex),
@@ -294,9 +297,8 @@ impl Core {
             return Second::None;
         };
         let mut known = base.and_then(|base| base.backup).filter(|place| place.node == node);
-        let is_loaded = |read: &Read| {
-            base.is_some_and(|base| read.item.flags == flags::of(base.counter, base.writer))
-        };
+        let is_loaded =
+            |read: &Read| base.is_some_and(|base| read.item.flags == flags::of(base.counter, base.writer));
         loop {
             let (at, loaded) = match known {
                 Some(place) => (place, true),

@@ -117,6 +117,8 @@ impl Locks {
     async fn release(&self, state: &State, first: Option<Command>) -> Option<Reply> {
         let mut tenure = state.tenure.lock().await;
         if tenure.release() == Next::Find {
+            // Its connection may have been cut, and nothing is sent to the node until it is known whether it is down.
+            self.nodes.settled().await;
             *tenure = self.find(state).await;
         }
         let Next::Under(cas, life) = std::mem::replace(&mut *tenure, Tenure::Lost).release() else {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::away::Away;
 use super::health::{Event, Health};
@@ -74,6 +74,8 @@ struct Entry {
     gone: Mutex<Option<Instant>>,
     /// When the last probe began that it did not answer.
     missed: Mutex<Option<Instant>>,
+    /// Its next probe is wanted now.
+    hurry: Notify,
     /// The key of what is said about it.
     away_key: OnceLock<String>,
 }
@@ -88,6 +90,7 @@ impl Entry {
             asked: Mutex::default(),
             gone: Mutex::default(),
             missed: Mutex::default(),
+            hurry: Notify::new(),
             away_key: OnceLock::new(),
         })
     }
@@ -328,19 +331,22 @@ impl Nodes {
         self.list().ring.iter().all(|node| self.is_up(*node))
     }
 
-    /// Whether a node that is believed to be down is back, and another one went since that was last so: others use the first already, and what
-    /// was on these two is not seen from here. Asks only then.
+    /// When another node has gone since one that is believed to be down was last asked, that one may be back, others may use it already, and
+    /// what was on these two is not seen from here: it is asked now. `true`: it is back, or still not known.
     pub async fn one_is_back(&self) -> bool {
-        let entries = &self.list().entries;
-        let gone_since = |missed: Option<Instant>, other: &Entry| {
-            get(&other.gone).is_some_and(|gone| missed.is_none_or(|missed| gone >= missed))
-        };
-        let doubtful = entries.iter().enumerate().filter(|(at, entry)| {
-            let missed = get(&entry.missed);
-            let mut others = entries.iter().enumerate().filter(|(other, _)| other != at);
-            !entry.health().is_used() && others.any(|(_, other)| gone_since(missed, other))
-        });
-        join_all(doubtful.map(|(_, entry)| entry.answers())).await.contains(&true)
+        let list = self.list();
+        let doubtful = || list.entries.iter().find(|entry| list.is_doubtful(entry));
+        // A probe that is under way has begun too early, perhaps.
+        for _ in 0..=2 * list.entries.len() {
+            let Some(entry) = doubtful() else { return false };
+            let mut health = entry.health.subscribe();
+            entry.hurry.notify_one();
+            let told = timeout(entry.node().timeout(), health.changed()).await;
+            if told.is_err() || entry.health().is_used() {
+                return true;
+            }
+        }
+        true
     }
 
     /// Whether a node is believed to be up.
@@ -463,13 +469,22 @@ impl Nodes {
     }
 
     async fn probe(&self, index: NodeIndex, pause: Duration) {
-        sleep(pause).await;
-        let answers = self.entry(index).answers().await;
+        let entry = self.entry(index);
+        let _ = timeout(pause, entry.hurry.notified()).await;
+        let answers = entry.answers().await;
         self.tell(index, if answers { Event::ProbeAnswered } else { Event::ProbeFailed });
     }
 }
 
 impl List {
+    fn is_doubtful(&self, entry: &Arc<Entry>) -> bool {
+        let missed = get(&entry.missed);
+        let gone_since =
+            |other: &Entry| get(&other.gone).is_some_and(|gone| missed.is_none_or(|missed| gone >= missed));
+        let mut others = self.entries.iter().filter(|other| !Arc::ptr_eq(other, entry));
+        !entry.health().is_used() && others.any(|other| gone_since(other))
+    }
+
     fn find(&self, name: &NodeName) -> Option<NodeIndex> {
         self.entries.iter().position(|entry| entry.name == *name)
     }

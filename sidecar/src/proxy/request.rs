@@ -1,19 +1,24 @@
 //! Before Tomcat: which session the request names, and what Tomcat is told of it.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use http::header::{COOKIE, EXPECT, HOST};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use satchel_common::answer::{build, is_answered};
+use satchel_common::counted::counted;
 
 use super::upload::{Taken, take_in};
 use super::{Ctx, Proxy, UNSENT};
 use crate::context::Context;
 use crate::exchange::Exchange;
-use crate::exchange::load::{CANDIDATES, Refusal};
+use crate::exchange::load::Refusal;
 use crate::id::{Presented, SessionId, cookies, path_param};
+
+/// How many different ids of one request are looked up (R4).
+const CANDIDATES: usize = 3;
 
 impl Proxy {
     /// Looks up and places the session that the request names. `true`: the request has been answered.
@@ -35,7 +40,7 @@ impl Proxy {
             return Ok(false);
         }
         let address = client_address(session);
-        if self.flood.is_over(&address).await && !self.knows_one(index, &presented).await {
+        if self.flood.is_over(address).await && !self.knows_one(index, &presented).await {
             self.core.metrics.unknown_ids_refused.add();
             answer(session, 429, false).await;
             return Ok(true);
@@ -53,13 +58,13 @@ impl Proxy {
             return Ok(true);
         }
         if exchange.unknown {
-            self.flood.note(&address).await;
+            self.flood.note(address).await;
         }
         ctx.exchange = Some(exchange);
         Ok(false)
     }
 
-    /// The ids that a client presents: the cookies in their order, else the path parameter (as Tomcat does).
+    /// The ids that a client presents, as many as are looked up: the cookies in their order, else the path parameter (as Tomcat does).
     fn presented(&self, request: &RequestHeader, context: &Context) -> Vec<Presented> {
         let mut values = cookies::values(cookie_headers(request), &context.cookie_name);
         if values.is_empty() {
@@ -70,6 +75,9 @@ impl Proxy {
         for presented in
             values.into_iter().flat_map(|value| Presented::parse(value, |n| self.core.nodes.knows(n)))
         {
+            if found.len() == CANDIDATES {
+                break;
+            }
             if !found.contains(&presented) {
                 found.push(presented);
             }
@@ -89,7 +97,7 @@ impl Proxy {
 
     /// Whether one of these is a session that was used here lately: no guess.
     async fn knows_one(&self, index: usize, presented: &[Presented]) -> bool {
-        for one in presented.iter().take(CANDIDATES) {
+        for one in presented {
             let key = self.core.farm.key(&self.core.context(index).name(), &one.id);
             if self.core.cache.get(&key).await.is_some() {
                 return true;
@@ -190,15 +198,11 @@ fn host(request: &RequestHeader) -> String {
     if host.is_empty() { "localhost".into() } else { host.to_owned() }
 }
 
-fn client_address(session: &Session) -> String {
-    let told = session.req_header().headers.get("x-real-ip").and_then(|ip| ip.to_str().ok());
-    match told {
-        Some(told) => told.to_owned(),
-        None => session
-            .client_addr()
-            .and_then(|address| address.as_inet().map(|inet| inet.ip().to_string()))
-            .unwrap_or_default(),
-    }
+/// Whom unknown ids are counted for. `None`: a client without an address.
+fn client_address(session: &Session) -> Option<IpAddr> {
+    let told = session.req_header().headers.get("x-real-ip").and_then(|ip| ip.to_str().ok()?.parse().ok());
+    let address = told.or_else(|| Some(session.client_addr()?.as_inet()?.ip()));
+    address.map(counted)
 }
 
 /// Waits for `work`, and gives it up when the client leaves. A body that is still coming keeps us from

@@ -216,6 +216,38 @@ mod tests {
         assert_eq!(Keys::new(&[[1; 32]], 99_999).open(b"me", &sealed), Err(SealError::Compression(99_999)));
     }
 
+    #[test]
+    fn a_bomb_that_whoever_has_the_key_has_sealed_is_refused() {
+        // A frame of zstd (RFC 8878): blocks of 128 KiB in four bytes each, and what it says it comes to.
+        let block = |last: u32| [&((131_072_u32 << 3) | (1 << 1) | last).to_le_bytes()[..3], b"A"].concat();
+        let frame = |size: Option<u64>, blocks: usize| {
+            let mut out = vec![0x28, 0xB5, 0x2F, 0xFD, if size.is_some() { 0xC0 } else { 0 }, 0x38];
+            out.extend(size.into_iter().flat_map(u64::to_le_bytes));
+            out.extend(block(0).repeat(blocks - 1));
+            out.extend(block(1));
+            out
+        };
+        let small = frame(None, 7);
+        let mut bombs = vec![small.repeat(2), frame(None, 9), frame(Some(4), 9)];
+        bombs.extend([(1 << 20) + 1, 1 << 40, u64::MAX].map(|size| frame(Some(size), 200_000)));
+        let sealed = |content: &[u8]| {
+            let keys = Keys::new(&[[1; 32]], MAX);
+            let nonce = [0; NONCE];
+            let mut out = [&[VERSION, COMPRESSED | SEALED][..], &keys.keys[0].id, &nonce].concat();
+            let aad = associated_data(&out[..2 + KEY_ID], b"me");
+            let mut content = content.to_vec();
+            keys.keys[0].cipher.encrypt_in_place(&XNonce::from(nonce), &aad, &mut content).unwrap();
+            out.extend_from_slice(&content);
+            keys.open(b"me", &out)
+        };
+        assert_eq!(sealed(&small).unwrap().len(), 7 * 131_072, "it is one of zstd's");
+        for bomb in &bombs {
+            assert_eq!(sealed(bomb), Err(SealError::Compression(MAX)));
+            let clear = [&[VERSION, COMPRESSED][..], bomb].concat();
+            assert_eq!(Keys::new(&[], MAX).open(b"me", &clear), Err(SealError::Compression(MAX)));
+        }
+    }
+
     /// The worked example of `docs/record.md`.
     #[test]
     fn the_documented_example() {

@@ -120,8 +120,6 @@ async fn r24_a_session_is_not_unknown_while_the_nodes_that_have_it_may_be_back()
     scene.reach(0, Reach::Yes);
     scene.reach(1, Reach::Refused);
     assert!(!nodes.is_up(0), "its next probe is seconds away");
-    assert_eq!(scene.look_up(0, 0, Access::Locked).await.err(), Some(Refusal::Store));
-    sleep(Duration::from_secs(10)).await;
     assert!(scene.read(0, 0).await.is_empty());
     // When they are gone indeed, what the others know counts.
     scene.reach(0, Reach::Refused);
@@ -199,7 +197,5 @@ async fn r24_a_session_is_not_unknown_when_one_node_that_has_it_is_thought_down_
     scene.sidecars.push(sidecar(&scene.memories, 9));
     scene.change(1, 1).await;
     scene.memories[0].lock().unwrap().restart();
-    assert_eq!(scene.look_up(0, 0, Access::Locked).await.err(), Some(Refusal::Store));
-    sleep(Duration::from_secs(10)).await;
     assert_eq!(scene.read(0, 0).await, BTreeSet::from([1]));
 }

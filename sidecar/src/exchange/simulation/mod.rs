@@ -286,6 +286,13 @@ async fn run(seed: u64, plan: Plan) -> usize {
         client.await.unwrap();
     }
     outages.into_iter().chain(reloads).for_each(|task| task.abort());
+    for sidecar in &sidecars {
+        assert_eq!(
+            sidecar.core.metrics.rolled_back.get(),
+            0,
+            "seed {seed}: nobody has put an old record back"
+        );
+    }
     world.history().served
 }
 

@@ -75,6 +75,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
         outbox: Outbox::default(),
         late: Late::default(),
         learned: Default::default(),
+        gathering: Default::default(),
     };
     let core = Arc::new(core);
     tokio::spawn(core.clone().deliver());

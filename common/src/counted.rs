@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 const NETWORK: u128 = !(u64::MAX as u128);
 
 /// An IPv4 address is a client; of IPv6 its /64 is, since every host has all the addresses of one.
-pub(super) fn counted(address: IpAddr) -> IpAddr {
+pub fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & NETWORK).into(),
         v4 => v4,
