@@ -86,14 +86,16 @@ pub fn parse<Raw: DeserializeOwned, T>(
 
 /// Line, key and toml's message. Its own text would show the whole line, and a line can hold a secret.
 fn place(text: &str, error: &toml::de::Error) -> String {
-    let message = without_value(error.message().trim_end());
+    let message = without_keys(without_value(error.message().trim_end()));
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return message;
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
+    // Within a list of several lines there may be a secret before the "=" of its base64.
+    let name = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
     match line.split_once('=').map(|(key, _)| key.trim()) {
-        Some(key) if !key.contains(['"', '\'', '#']) => format!("line {}, {key}: {message}", number + 1),
+        Some(key) if key.chars().all(name) => format!("line {}, {key}: {message}", number + 1),
         _ => format!("line {}: {message}", number + 1),
     }
 }
@@ -109,9 +111,33 @@ fn without_value(message: &str) -> String {
     }
 }
 
+/// And so can a word that belongs nowhere: a key without its quotes.
+fn without_keys(message: String) -> String {
+    const SHORTEST: usize = 24;
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
+    // Names of settings are as long, but in lower case.
+    let secret =
+        |word: &&str| word.len() >= SHORTEST && word.contains(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let words: Vec<_> = message.split(|c| !base64(c)).filter(secret).map(str::to_owned).collect();
+    words.iter().fold(message, |text, word| text.replace(word, "…"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEY: &str = "MzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzM=";
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(rename = "keys")]
+        _keys: Vec<String>,
+    }
+
+    fn refused(text: &str) -> String {
+        place(text, &toml::from_str::<File>(text).err().unwrap())
+    }
 
     #[test]
     fn an_error_does_not_show_what_is_no_list() {
@@ -127,8 +153,23 @@ mod tests {
 
     #[test]
     fn an_error_names_the_line_and_does_not_show_it() {
-        let error = toml::from_str::<toml::Table>("a = 1\nkeys = [\"secret\n").unwrap_err();
-        let text = place("a = 1\nkeys = [\"secret\n", &error);
+        let text = refused("\nkeys = [\"secret\n");
         assert!(text.starts_with("line 2, keys: ") && !text.contains("secret"), "{text}");
+        assert!(refused("a_key_that_has_a_long_name = 1\n").contains("a_key_that_has_a_long_name"));
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for text in [
+            format!("keys = \"{KEY}\""),
+            format!("keys = '{KEY}, {KEY}'"),
+            format!("keys = {KEY}"),
+            format!("keys = [\n{KEY}\n]"),
+            format!("keys = [\n  \"{KEY}\"\n{KEY}\n]"),
+            format!("{KEY} = 1"),
+            format!("[\"{KEY}\"]"),
+        ] {
+            assert!(!refused(&text).contains("MzMz"), "{text}: {}", refused(&text));
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod cli;
 pub mod config;
 pub mod counted;
+pub mod exposure;
 pub mod listen;
 pub mod logging;
 pub mod server;

@@ -112,10 +112,10 @@ struct StopWhenIdle {
     upgrade_sock: Option<PathBuf>,
 }
 
-/// Whether a process listens on this Unix socket within a second (proc(5), `/proc/net/unix`: the flag is `__SO_ACCEPTCON`).
+/// Whether a process listens on this Unix socket within a second (proc(5), `net/unix`: the flag is `__SO_ACCEPTCON`).
 async fn somebody_waits(socket: &Path) -> bool {
     let waits = || {
-        let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let sockets = std::fs::read_to_string("/proc/self/net/unix").unwrap_or_default();
         sockets.lines().any(|line| {
             let mut words = line.split_ascii_whitespace();
             words.nth(3) == Some("00010000") && words.nth(3).is_some_and(|path| Path::new(path) == socket)

@@ -73,6 +73,9 @@ fn serve(common: &Common, upgrade: bool) -> ExitCode {
             eprintln!("{}: {error}", common.config.display());
             return ExitCode::from(EXIT_USAGE);
         }
+        for warning in run::exposed(&config) {
+            eprintln!("{}: {warning}", common.config.display());
+        }
         eprintln!("{}: the configuration is good", common.config.display());
         return ExitCode::SUCCESS;
     }

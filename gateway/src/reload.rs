@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::access_log::Writer;
 use crate::config::{Config, Listen, Resolver};
 use crate::metrics::Metrics;
+use crate::run::exposed;
 use crate::running::{Running, Shared};
 use crate::upstream::{Upstream, check_for_ever, discover_for_ever};
 
@@ -72,6 +73,9 @@ impl Housekeeping {
         } else {
             Writer::open(&new.access_log).map_err(|error| error.to_string())?
         };
+        for warning in exposed(&new) {
+            log::warn!("{warning}");
+        }
         logging::set(new.log_level);
         self.in_flight.set_grace(new.stop_timeout);
         self.shared.replace(Running::new(&new, &before.upstreams, access_log, &self.metrics));

@@ -14,6 +14,7 @@ use pingora_core::server::configuration::Opt;
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
 use pingora_proxy::HttpProxy;
+use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 
@@ -25,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reload::Housekeeping;
 use crate::running::{Running, Shared};
-use crate::tls;
+use crate::tls::{self, Certificate};
 use crate::upgrade::{self, UpgradeError};
 
 /// Idle connections that are kept to all servers together.
@@ -53,6 +54,16 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
 }
 
+/// What of this configuration is open to more than it need be.
+pub fn exposed(config: &Config) -> Vec<String> {
+    let certificates = config.servers.iter().filter_map(|server| server.certificate.as_ref());
+    let mut keys: Vec<_> = certificates.map(Certificate::key_file).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let keys = keys.into_iter().filter_map(|file| exposure::of_secrets("ssl_certificate_key", file));
+    exposure::of_admin(config.admin).into_iter().chain(keys).collect()
+}
+
 /// Runs until it is told to stop. `path` is where the configuration was read, and is read again at SIGHUP. With `upgrade` the listeners are
 /// taken over from the process that runs.
 ///
@@ -60,6 +71,10 @@ pub enum StartError {
 /// As [`StartError`].
 pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError> {
     expect_reloads();
+    exposure::keep_memory_private();
+    for warning in exposure::of_root().into_iter().chain(exposed(&config)) {
+        log::warn!("{warning}");
+    }
     let access_log = Writer::open(&config.access_log)?;
     let metrics = Arc::new(Metrics::default());
     let shared = Shared::new(Running::new(&config, &[], access_log, &metrics));

@@ -20,7 +20,10 @@ use crate::running::Shared;
 
 /// A chain of certificates and its private key.
 #[derive(Clone)]
-pub struct Certificate(Arc<CertifiedKey>);
+pub struct Certificate {
+    pair: Arc<CertifiedKey>,
+    key_file: PathBuf,
+}
 
 /// Why a certificate can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,12 @@ impl Certificate {
             key: key.to_owned(),
             message: error.to_string(),
         })?;
-        Ok(Self(Arc::new(pair)))
+        Ok(Self { pair: Arc::new(pair), key_file: key.to_owned() })
+    }
+
+    /// Where the private key was read.
+    pub fn key_file(&self) -> &Path {
+        &self.key_file
     }
 }
 
@@ -96,7 +104,7 @@ impl ResolvesServerCert for ByName {
             // A server that shares the socket and has none of its own.
             running.server(self.socket, "").and_then(|server| server.certificate.as_ref())
         })?;
-        Some(certificate.0.clone())
+        Some(certificate.pair.clone())
     }
 }
 

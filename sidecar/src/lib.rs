@@ -15,6 +15,7 @@ pub mod id;
 pub mod lock;
 pub mod memcached;
 pub mod metrics;
+mod past;
 pub mod probe;
 pub mod proxy;
 mod random;

@@ -41,9 +41,16 @@ pub fn main() -> ExitCode {
         }
     };
     if common.test {
-        if let Err(error) = run::tomcat_address(&config) {
-            eprintln!("{}: {error}", common.config.display());
-            return ExitCode::from(EXIT_USAGE);
+        match run::tomcat_address(&config) {
+            Ok(tomcat) => {
+                for warning in run::exposed(&config, &common.config, tomcat) {
+                    eprintln!("{}: {warning}", common.config.display());
+                }
+            }
+            Err(error) => {
+                eprintln!("{}: {error}", common.config.display());
+                return ExitCode::from(EXIT_USAGE);
+            }
         }
         eprintln!("{}: the configuration is good", common.config.display());
         return ExitCode::SUCCESS;

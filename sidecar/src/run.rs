@@ -13,6 +13,7 @@ use pingora_core::server::{Server, ShutdownWatch};
 use pingora_core::services::background::{BackgroundService, background_service};
 use pingora_core::services::listening::Service;
 use pingora_proxy::ProxyServiceBuilder;
+use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ use crate::file::{DirectoryError, StoreDirectory};
 use crate::lock::Locks;
 use crate::memcached::{Node, Nodes, Pool};
 use crate::metrics::Metrics;
+use crate::past;
 use crate::probe::Tomcat;
 use crate::proxy::Proxy;
 use crate::record::{Farm, Keys};
@@ -83,15 +85,25 @@ pub fn tomcat_address(config: &Config) -> Result<SocketAddr, StartError> {
         .ok_or_else(|| StartError::Tomcat(address.to_string()))
 }
 
+/// What of this configuration, read from `path`, is open to more than it need be.
+pub fn exposed(config: &Config, path: &Path, tomcat: SocketAddr) -> Vec<String> {
+    let secrets = if config.keys.is_empty() { None } else { exposure::of_secrets("", path) };
+    [exposure::of_admin(config.admin), secrets, past::of_address(tomcat)].into_iter().flatten().collect()
+}
+
 /// Runs until it is told to stop. `path` is where the configuration was read, and is read again at SIGHUP.
 ///
 /// # Errors
 /// As [`StartError`].
 pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     expect_reloads();
+    exposure::keep_memory_private();
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let tomcat = tomcat_address(config)?;
+    for warning in exposure::of_root().into_iter().chain(exposed(config, path, tomcat)) {
+        log::warn!("{warning}");
+    }
     try_all(config.listen.iter().copied().chain(config.admin), false)?;
     let in_flight = InFlight::new(config.stop_timeout);
     let (core, away) = core(config, agreement(config)?, &in_flight)?;
@@ -124,7 +136,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     }
     let mut housekeeping = background_service(
         "housekeeping",
-        Housekeeping { core, away, path: path.to_owned(), config: config.clone() },
+        Housekeeping { core, away, tomcat, path: path.to_owned(), config: config.clone() },
     );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
@@ -198,6 +210,7 @@ fn agreement(config: &Config) -> Result<Agreement, StartError> {
 struct Housekeeping {
     core: Arc<Core>,
     away: watch::Sender<bool>,
+    tomcat: SocketAddr,
     path: PathBuf,
     config: Config,
 }
@@ -212,6 +225,7 @@ impl BackgroundService for Housekeeping {
             sweep(core.clone()),
             core.clone().deliver(),
             core.nodes.clone().exchange_away(core.farm.clone(), self.away.clone()),
+            past::watch(self.tomcat),
             agree(core.clone(), self.config.farm.clone()),
             on_sighup(core.clone(), &self.path, self.config.clone()),
         );

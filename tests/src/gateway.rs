@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::process::Process;
+use crate::process::{Process, User};
 use crate::{Client, binaries, eventually, ports};
 
 /// Describes a gateway.
@@ -15,7 +16,9 @@ pub struct Builder {
     servers: Vec<(u16, u32)>,
     port: Option<u16>,
     access_log: Option<PathBuf>,
+    top: String,
     settings: String,
+    user: Option<User>,
 }
 
 /// A running gateway.
@@ -37,7 +40,7 @@ impl Gateway {
     /// When it does not start.
     pub fn with(config: impl FnOnce(u16, &Path) -> String) -> Self {
         let port = ports::free();
-        Self::start_at(local(port), |directory| config(port, directory))
+        Self::start_at(local(port), None, |directory| config(port, directory))
     }
 
     /// One with a configuration of one's own, in which it listens at `address`.
@@ -45,13 +48,16 @@ impl Gateway {
     /// # Panics
     /// When it does not start.
     pub fn run(config: &str, address: SocketAddr) -> Self {
-        Self::start_at(address, |_| config.to_owned())
+        Self::start_at(address, None, |_| config.to_owned())
     }
 
-    fn start_at(address: SocketAddr, config: impl FnOnce(&Path) -> String) -> Self {
+    fn start_at(address: SocketAddr, user: Option<User>, config: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("gateway.toml"), config(directory.path())).unwrap();
-        let mut process = launch(directory.path(), "log", &[]);
+        if let Some(user) = user {
+            chown(directory.path(), Some(user.uid), Some(user.gid)).unwrap();
+        }
+        let mut process = launch(directory.path(), "log", &[], user);
         eventually("the gateway listens", || {
             assert!(process.is_running(), "the gateway ended: {}", process.log());
             TcpStream::connect(address).is_ok()
@@ -96,7 +102,7 @@ impl Gateway {
     /// # Panics
     /// When the new one does not start.
     pub fn upgrade(&mut self, log: &str) -> Process {
-        let new = launch(self.directory.path(), log, &["--upgrade"]);
+        let new = launch(self.directory.path(), log, &["--upgrade"], None);
         let old = std::mem::replace(&mut self.process, new);
         eventually("the new process waits for the listeners", || {
             self.directory.path().join("upgrade.sock").exists()
@@ -112,7 +118,7 @@ impl Gateway {
     /// When it does not start.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(self.directory.path(), "log", &[]);
+        self.process = launch(self.directory.path(), "log", &[], None);
         eventually("the gateway listens again", || {
             assert!(self.process.is_running(), "the gateway ended: {}", self.process.log());
             TcpStream::connect(local(self.port)).is_ok()
@@ -167,6 +173,20 @@ impl Builder {
         self
     }
 
+    /// Whom it runs as.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// A line of the top.
+    #[must_use]
+    pub fn set_top(mut self, line: &str) -> Self {
+        let _ = writeln!(self.top, "{line}");
+        self
+    }
+
     /// A line of the `[[server]]` table.
     #[must_use]
     pub fn set(mut self, line: &str) -> Self {
@@ -181,7 +201,10 @@ impl Builder {
     pub fn start(self) -> Gateway {
         let port = self.port.unwrap_or_else(ports::free);
         let access_log = self.access_log.as_ref().map_or("off".into(), |path| path.display().to_string());
-        let mut text = format!("[access_log]\npath = \"{access_log}\"\n\n[[upstream]]\nname = \"tomcats\"\n");
+        let mut text = format!(
+            "{}[access_log]\npath = \"{access_log}\"\n\n[[upstream]]\nname = \"tomcats\"\n",
+            self.top
+        );
         for (server, weight) in &self.servers {
             let _ =
                 write!(text, "[[upstream.server]]\naddress = \"127.0.0.1:{server}\"\nweight = {weight}\n");
@@ -192,7 +215,7 @@ impl Builder {
             text.push_str("client_max_body_size = \"100m\"\n");
         }
         text.push_str(&self.settings);
-        Gateway::start_at(local(port), |_| text)
+        Gateway::start_at(local(port), self.user, |_| text)
     }
 }
 
@@ -200,8 +223,8 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn launch(directory: &Path, log: &str, arguments: &[&str]) -> Process {
-    Process::start("gateway", &binaries::binary("gateway"), &directory.join(log), |command| {
+fn launch(directory: &Path, log: &str, arguments: &[&str], user: Option<User>) -> Process {
+    Process::start_as(user, "gateway", &binaries::binary("gateway"), &directory.join(log), |command| {
         command.arg("--config").arg(directory.join("gateway.toml")).args(arguments);
     })
 }

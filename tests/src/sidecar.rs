@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -12,7 +12,7 @@ use crate::process::{Process, User};
 use crate::{Client, Memcached, Tomcat, binaries, eventually, ports};
 
 /// 32 bytes in base64, for tests only.
-const KEY: &str = "dGVzdCBrZXkgdGVzdCBrZXkgdGVzdCBrZXkgdGVzdCE=";
+pub const KEY: &str = "dGVzdCBrZXkgdGVzdCBrZXkgdGVzdCBrZXkgdGVzdCE=";
 
 /// Describes a sidecar.
 pub struct Builder {
@@ -209,6 +209,15 @@ impl Builder {
         self
     }
 
+    /// Its store directories are below this one, in place of Tomcat's.
+    #[must_use]
+    pub fn directories_below(mut self, base: &Path) -> Self {
+        for (n, (_, directory)) in self.contexts.iter_mut().enumerate() {
+            *directory = base.join(format!("store-{n}"));
+        }
+        self
+    }
+
     /// Whom it runs as.
     #[must_use]
     pub fn user(mut self, user: User) -> Self {
@@ -241,7 +250,10 @@ impl Builder {
         let (port, admin) = (ports::free(), ports::free());
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("sidecar.toml"), self.config(port, admin)).unwrap();
-        if self.user.is_some() {
+        if let Some(user) = self.user {
+            let file = directory.path().join("sidecar.toml");
+            chown(&file, None, Some(user.gid)).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
             std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         }
         let Self { user, hosts, program, environment, .. } = self;

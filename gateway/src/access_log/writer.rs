@@ -3,6 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +106,8 @@ fn open(target: &LogTarget) -> Result<Out, AccessLogError> {
             OpenOptions::new()
                 .create(true)
                 .append(true)
+                // Who asked for what is not for every user of the machine.
+                .mode(0o640)
                 .open(path)
                 .map_err(|source| AccessLogError { path: path.clone(), source })?,
         ),
@@ -146,6 +149,7 @@ fn write_all(waiting: &Receiver<Message>, mut out: Out, target: &LogTarget, drop
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use super::*;
@@ -173,5 +177,7 @@ mod tests {
         writer.write("three".into());
         eventually(&path, "three\n");
         eventually(&rotated, "before\none\ntwo\n");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "{mode:o}");
     }
 }

@@ -16,6 +16,7 @@ use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::finished::Finished;
 use super::placed::Placed;
+use super::way;
 use crate::broken::half_written;
 
 /// Directories are made for the owner and the group that Tomcat and the sidecar share, and nobody else.
@@ -130,7 +131,15 @@ impl StoreDirectory {
             return Err(DirectoryError::Open { path: path.to_owned(), mode });
         }
         fs::read_dir(path).map_err(no_access)?;
-        check_owners(path, no_access)?;
+        way::check_owners(path, no_access)?;
+        if let Some(open) = way::open_to_all(path) {
+            log::warn!(
+                "store directory {}: in {} every user of this machine can put another directory in its place, and so run code in Tomcat: \
+                 chmod o-w it. (In a pod there is no other user.)",
+                path.display(),
+                open.display()
+            );
+        }
         let lock = File::open(path).map_err(no_access)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| DirectoryError::InUse(path.to_owned()))?;
@@ -303,26 +312,6 @@ fn shown(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let start: String = name.chars().take(6).collect();
     file.with_file_name(format!("{start}….session")).display().to_string()
-}
-
-/// Whether nobody but root, this user and the directory's own owner can replace a directory on the way. That owner counts
-/// only if we have the directory through its group: then it is Tomcat's.
-fn check_owners(
-    path: &Path,
-    no_access: impl Fn(io::Error) -> DirectoryError + Copy,
-) -> Result<(), DirectoryError> {
-    let whole = fs::canonicalize(path).map_err(no_access)?;
-    let own = rustix::process::geteuid().as_raw();
-    let leaf = fs::metadata(&whole).map_err(no_access)?;
-    let ours = rustix::process::getegid().as_raw() == leaf.gid()
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|g| g.as_raw() == leaf.gid()));
-    for which in whole.ancestors() {
-        let uid = fs::metadata(which).map_err(no_access)?.uid();
-        if uid != 0 && uid != own && !(ours && uid == leaf.uid()) {
-            return Err(DirectoryError::Owner { path: path.to_owned(), which: which.to_owned(), uid, own });
-        }
-    }
-    Ok(())
 }
 
 fn explain(path: &Path, error: io::Error) -> io::Error {

@@ -4,6 +4,7 @@ pub mod directory;
 pub mod finished;
 pub mod placed;
 pub mod session_file;
+mod way;
 
 pub use directory::{DirectoryError, StoreDirectory};
 pub use placed::{Placed, Seen};

@@ -233,7 +233,8 @@ impl ProxyHttp for Proxy {
             "{} {} {}",
             session.req_header().method,
             session.response_written().map_or(0, |r| r.status.as_u16()),
-            error.map(ToString::to_string).unwrap_or_default()
+            // Not its text: Pingora's can quote what was sent.
+            error.map_or("", |error| error.root_etype().as_str())
         );
         let closed_by_tomcat = error.is_some_and(|error| {
             *error.esource() == ErrorSource::Upstream
