@@ -9,4 +9,5 @@ pub mod exposure;
 pub mod listen;
 pub mod logging;
 pub mod server;
+pub mod signals;
 pub mod units;

@@ -88,18 +88,6 @@ pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize) -> Server
     }
 }
 
-/// From now on SIGHUP, SIGUSR1 and SIGQUIT do not end this process, also while nothing listens for them yet: they come early when a service manager
-/// reloads what it has just started. The runtime may go; what was registered with it stays.
-pub fn expect_reloads() {
-    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
-        runtime.block_on(async {
-            for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::quit()] {
-                let _ = signal(kind);
-            }
-        });
-    }
-}
-
 /// Runs until SIGTERM (finish what is in flight, within the grace period), SIGQUIT or SIGINT (end at once). SIGQUIT is as SIGTERM, but with
 /// an `upgrade_sock` the listeners are first handed to the process that waits there to take them over; while none does, SIGQUIT does nothing.
 pub fn run(server: Server, in_flight: InFlight, upgrade_sock: Option<PathBuf>) {

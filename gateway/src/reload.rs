@@ -8,7 +8,8 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use satchel_common::logging;
 use satchel_common::server::InFlight;
-use tokio::signal::unix::{SignalKind, signal};
+use satchel_common::signals::listen;
+use tokio::signal::unix::SignalKind;
 use tokio::task::JoinSet;
 
 use crate::access_log::Writer;
@@ -35,7 +36,7 @@ pub struct Housekeeping {
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, _shutdown: ShutdownWatch) {
-        let signals = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1()));
+        let signals = (listen(SignalKind::hangup()), listen(SignalKind::user_defined1()));
         let (Ok(mut hangup), Ok(mut reopen)) = signals else {
             log::error!("Cannot listen for SIGHUP and SIGUSR1");
             return std::future::pending().await;

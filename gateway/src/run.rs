@@ -16,7 +16,8 @@ use pingora_core::services::listening::Service;
 use pingora_proxy::HttpProxy;
 use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
-use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
+use satchel_common::server::{InFlight, conf, run as run_server};
+use satchel_common::signals;
 
 use crate::access_log::{AccessLogError, Writer};
 use crate::admin::Admin;
@@ -70,7 +71,7 @@ pub fn exposed(config: &Config) -> Vec<String> {
 /// # Errors
 /// As [`StartError`].
 pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError> {
-    expect_reloads();
+    signals::expect();
     exposure::keep_memory_private();
     for warning in exposure::of_root().into_iter().chain(exposed(&config)) {
         log::warn!("{warning}");

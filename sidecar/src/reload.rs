@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use satchel_common::signals::listen;
+use tokio::signal::unix::SignalKind;
 use tokio::time::sleep;
 
 use crate::agreement::{Agreement, KNOWN_AFTER};
@@ -18,7 +19,7 @@ use crate::run::{connect, keys};
 
 /// Reloads `path` at every SIGHUP, for ever.
 pub async fn on_sighup(core: Arc<Core>, path: &Path, mut config: Config) {
-    let mut hangup = match signal(SignalKind::hangup()) {
+    let mut hangup = match listen(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
             log::error!("Cannot listen for SIGHUP: {error}");

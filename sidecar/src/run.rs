@@ -15,7 +15,8 @@ use pingora_core::services::listening::Service;
 use pingora_proxy::ProxyServiceBuilder;
 use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
-use satchel_common::server::{InFlight, conf, expect_reloads, run as run_server};
+use satchel_common::server::{InFlight, conf, run as run_server};
+use satchel_common::signals;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -96,7 +97,7 @@ pub fn exposed(config: &Config, path: &Path, tomcat: SocketAddr) -> Vec<String> 
 /// # Errors
 /// As [`StartError`].
 pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
-    expect_reloads();
+    signals::expect();
     exposure::keep_memory_private();
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));

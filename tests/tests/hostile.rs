@@ -142,7 +142,7 @@ fn r01_r04_what_is_nearly_an_id_loads_nothing() {
     ]);
     for lie in &near {
         // In a path it would be the id itself, and a segment behind it.
-        let in_path = lie.split('/').next() != Some(&id);
+        let in_path = lie.split('/').next() != Some(id);
         let path = format!("/kind/small;jsessionid={}?read=1", lie.replace(' ', "%20"));
         let forms = [("/kind/small?read=1".to_owned(), format!("JSESSIONID={lie}")), (path, "a=b".into())];
         for (path, cookie) in forms.into_iter().take(1 + usize::from(in_path)) {

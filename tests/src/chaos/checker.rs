@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::{History, Kind, Operation, Seen};
+use super::history::{History, Kind, Operation, Outcome, Seen};
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ pub fn check(history: &History) -> Verdict {
     for (name, mut operations) in sessions {
         operations.sort_by_key(|operation| operation.start);
         let sent = operations.iter().map(|operation| (operation.token, operation.start)).collect();
-        verdict.violations.extend(Session { name, operations, sent }.check());
+        verdict.violations.extend(Session { name, operations, sent, lasted: history.lasted }.check());
     }
     verdict.violations.sort_by_key(|violation| violation.at);
     verdict
@@ -94,6 +94,8 @@ struct Session<'a> {
     operations: Vec<&'a Operation>,
     /// When each token was sent.
     sent: BTreeMap<u32, u64>,
+    /// When the last fault was over, and everybody looked at his sessions.
+    lasted: u64,
 }
 
 impl Session<'_> {
@@ -114,7 +116,17 @@ impl Session<'_> {
         if !found.iter().any(|violation: &Violation| violation.wrong == Wrong::Mixed) {
             found.extend(self.grows(&acknowledged));
         }
+        found.extend(self.can_be_had());
         found
+    }
+
+    /// Of those who look at it in the end somebody is answered.
+    fn can_be_had(&self) -> Option<Violation> {
+        let looked = |operation: &&&Operation| operation.start >= self.lasted && operation.kind == Kind::Read;
+        let in_the_end = || self.operations.iter().filter(looked).filter(|look| !self.is_explained(look));
+        let last = in_the_end().next_back()?;
+        let refused = in_the_end().all(|operation| matches!(operation.outcome, Outcome::Failed(_)));
+        refused.then(|| self.violation(Wrong::Lost, last, "it could not be had any more".into()))
     }
 
     fn violation(&self, wrong: Wrong, operation: &Operation, evidence: String) -> Violation {
@@ -301,6 +313,22 @@ mod tests {
             ]),
             []
         );
+    }
+
+    #[test]
+    fn what_can_not_be_had_in_the_end_is_lost() {
+        let mut refused = read((12, 13), None);
+        (refused.outcome, refused.seen) = (Outcome::Failed(503), None);
+        let history = |operations| History { operations, lasted: 10, ..History::default() };
+        let found = |operations| {
+            check(&history(operations)).violations.iter().map(|found| found.wrong).collect::<Vec<_>>()
+        };
+        let before = [begin(), append(1, (2, 3), &[1]), refused.clone()];
+        assert_eq!(found(before.to_vec()), [Wrong::Lost]);
+        let later = read((14, 15), Some(&[1]));
+        assert_eq!(found([&before[..], &[later]].concat()), [], "it was only refused for a while");
+        let ended = operation(Kind::End, 0, (4, 5), None);
+        assert_eq!(found([&before[..], &[ended]].concat()), []);
     }
 
     #[test]

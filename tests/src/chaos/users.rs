@@ -14,6 +14,8 @@ use crate::{Client, Response};
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// In which time everybody is served when nothing is broken any more: twice the lock's TTL.
+const SERVED_IN_THE_END: Duration = Duration::from_secs(10);
 /// Ids that a client remembers after they have ended, to try them again.
 const REMEMBERED: usize = 24;
 
@@ -161,11 +163,21 @@ impl User {
             let pause = self.random.random_range(0..=self.shared.habits.thinks_ms);
             thread::sleep(Duration::from_millis(pause));
         }
-        let (sessions, ended) = (self.sessions.clone(), self.ended.clone());
-        for session in sessions.iter().chain(&ended) {
-            self.one(session, &Request { kind: Kind::Read, token: 0, query: String::new() });
+        // Who was refused asks again: what can't be had any more, although nothing is wrong, is lost.
+        let deadline = Instant::now() + SERVED_IN_THE_END;
+        for session in self.sessions.clone() {
+            while matches!(self.look(&session), Outcome::Failed(_)) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(200));
+            }
+        }
+        for session in self.ended.clone() {
+            self.look(&session);
         }
         self.notes
+    }
+
+    fn look(&mut self, session: &Session) -> Outcome {
+        self.one(session, &Request { kind: Kind::Read, token: 0, query: String::new() }).0
     }
 
     fn step(&mut self) {
@@ -297,7 +309,7 @@ impl User {
             return self.use_it(at, Kind::Read);
         }
         let session = self.ended[self.random.random_range(0..self.ended.len())].clone();
-        self.one(&session, &Request { kind: Kind::Read, token: 0, query: String::new() });
+        self.look(&session);
     }
 
     fn remember(&mut self, session: Session) {
@@ -358,7 +370,7 @@ impl User {
     /// It was not there. Whether it is there a moment later tells whether it is lost or was only not shown.
     fn is_gone(&mut self, session: &Session) {
         self.sessions.retain(|other| !other.is(session));
-        self.one(session, &Request { kind: Kind::Read, token: 0, query: String::new() });
+        self.look(session);
     }
 
     fn note(&mut self, operation: Operation) {
