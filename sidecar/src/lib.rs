@@ -11,6 +11,7 @@ pub mod config;
 pub mod context;
 pub mod exchange;
 pub mod file;
+mod finish;
 pub mod id;
 pub mod lock;
 pub mod memcached;

@@ -502,14 +502,11 @@ impl Search {
         let mut began = Instant::now();
         let mut waits = false;
         loop {
-            let lock = core.locks.prepare(&self.key, node);
-            let add = lock.add().ok_or(LockError::Node)?;
-            let answers = core.nodes.run(node, &[add, get(value)]).await?;
-            if lock.won(&answers).await {
-                return Ok(Locked { lock: Some(lock), read: Read::of(&answers, 1), waited: waits });
+            let (lock, answers) = core.locks.prepare(&self.key, node).take(Some(get(value))).await?;
+            if lock.is_some() {
+                return Ok(Locked { lock, read: Read::of(&answers, 1), waited: waits });
             }
             // Not won: what was read counts for nothing.
-            lock.forget();
             if !std::mem::replace(&mut waits, true) {
                 core.metrics.lock_waits.add();
             }

@@ -373,13 +373,7 @@ impl Exchange {
             return None;
         }
         let key = self.core.farm.key(&self.core.context(self.context).name(), &announced.id);
-        let lock = self.core.locks.prepare(&key, announced.node);
-        let answers = self.core.nodes.run(announced.node, &[lock.add()?]).await.ok()?;
-        if lock.won(&answers).await {
-            return Some(lock);
-        }
-        lock.forget();
-        None
+        self.core.locks.prepare(&key, announced.node).take(None).await.ok()?.0
     }
 
     async fn create(

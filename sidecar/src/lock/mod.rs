@@ -15,8 +15,9 @@ use bytes::Bytes;
 use rand::RngExt;
 use tokio::time::Instant;
 
+use crate::finish::finish;
 use crate::memcached::nodes::NodeIndex;
-use crate::memcached::{Answers, Command, Mode, Nodes, Reply};
+use crate::memcached::{Answers, Command, Mode, NodeError, Nodes, Reply};
 use crate::metrics::Metrics;
 use crate::record::RecordKey;
 use tenure::{LOCK_TTL, Next, RENEW_AFTER, Tenure};
@@ -56,8 +57,7 @@ impl Locks {
         Arc::new(Self { nodes, metrics, held: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// Prepares to take the lock of `key` on `node`: send [`Lock::add`] and tell the reply to
-    /// [`Lock::won`].
+    /// The lock of `key` on `node`, to be [taken](Lock::take).
     pub fn prepare(self: &Arc<Self>, key: &RecordKey, node: NodeIndex) -> Lock {
         let mut token = [0u8; 16];
         rand::rng().fill(&mut token);
@@ -144,13 +144,27 @@ impl State {
 }
 
 impl Lock {
-    /// The command that takes the lock.
-    pub fn add(&self) -> Option<Command> {
-        self.state.as_ref().map(|state| state.set(Mode::Add))
+    /// Tries to take it, with `get` in the same round trip. The lock, if it is ours: from now on it is renewed. And the reply to `get`, the last
+    /// of the answers. Whoever gives up meanwhile does not leave it behind.
+    ///
+    /// # Errors
+    /// As [`Nodes::run`].
+    pub async fn take(self, get: Option<Command>) -> Result<(Option<Self>, Answers), NodeError> {
+        finish(async move {
+            let Some(state) = &self.state else { return Err(NodeError::Down) };
+            let batch: Vec<_> = [state.set(Mode::Add)].into_iter().chain(get).collect();
+            let answers = self.locks.nodes.run(state.node, &batch).await?;
+            if self.won(&answers).await {
+                return Ok((Some(self), answers));
+            }
+            // It belongs to somebody else: nothing is to be released.
+            self.forget();
+            Ok((None, answers))
+        })
+        .await
     }
 
-    /// Whether the answers to a batch that began with [`add`](Self::add) say that it is ours. From now on it is renewed.
-    pub async fn won(&self, answers: &Answers) -> bool {
+    async fn won(&self, answers: &Answers) -> bool {
         let Some(state) = &self.state else { return false };
         let tenure = Tenure::stored(Ok(answers));
         if tenure == Tenure::Lost {
@@ -162,8 +176,7 @@ impl Lock {
         true
     }
 
-    /// The lock belongs to somebody else: nothing is to be released.
-    pub fn forget(mut self) {
+    fn forget(mut self) {
         self.state = None;
     }
 
@@ -185,7 +198,8 @@ impl Lock {
     pub async fn release(mut self) {
         if let Some(state) = self.state.take() {
             guard(&self.locks.held).remove(&self.id);
-            self.locks.release(&state, None).await;
+            let locks = self.locks.clone();
+            finish(async move { locks.release(&state, None).await }).await;
         }
     }
 
@@ -193,7 +207,8 @@ impl Lock {
     pub async fn release_after(mut self, command: Command) -> Option<Reply> {
         let state = self.state.take()?;
         guard(&self.locks.held).remove(&self.id);
-        self.locks.release(&state, Some(command)).await
+        let locks = self.locks.clone();
+        finish(async move { locks.release(&state, Some(command)).await }).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::memory::{Memory, Reach, Shared};
 use super::sidecar::{Sidecar, name, sidecar};
@@ -198,4 +198,24 @@ async fn r24_a_session_is_not_unknown_when_one_node_that_has_it_is_thought_down_
     scene.change(1, 1).await;
     scene.memories[0].lock().unwrap().restart();
     assert_eq!(scene.read(0, 0).await, BTreeSet::from([1]));
+}
+
+/// A client leaves while its session is looked up or given back, at any moment of it. Chaos found this one.
+#[tokio::test(start_paused = true)]
+async fn r06_who_leaves_in_the_middle_leaves_no_lock_behind() {
+    let scene = Scene::new(3, 1).await;
+    let unknown = Presented { id: SessionId::parse(b"XYZ").unwrap(), suffix: Some(name(0)) };
+    let locks = |key: &RecordKey| {
+        let locked = |memory: &Shared| memory.lock().unwrap().items().contains_key(&key.lock());
+        scene.memories.iter().filter(|memory| locked(memory)).count()
+    };
+    let unknown_key = Farm::new("test", None).key("", &unknown.id);
+    for patience in 0..200 {
+        let patience = Duration::from_micros(patience * 100);
+        let core = &scene.sidecars[0].core;
+        let _ = timeout(patience, scene.look_up(0, 0, Access::Locked)).await;
+        let _ = timeout(patience, core.clone().look_up(0, &unknown, Access::Locked)).await;
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(locks(&scene.key) + locks(&unknown_key), 0, "who left after {patience:?}");
+    }
 }
