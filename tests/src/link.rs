@@ -76,7 +76,9 @@ impl Link {
 
     /// New connections get through again; those from before are reset, and what was sent on them is lost.
     pub fn mend(&self) {
-        self.state.close_all();
+        let mut open = self.state.open();
+        // Who connects again at once waits for this: it would be one of those from before.
+        close_all(&mut open);
         self.state.cut.store(false, Ordering::SeqCst);
     }
 }
@@ -84,7 +86,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.state.closed.store(true, Ordering::SeqCst);
-        self.state.close_all();
+        close_all(&mut self.state.open());
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -94,8 +96,13 @@ impl State {
     /// The target can't be reached.
     fn connect(self: &Arc<Self>, client: TcpStream, target: u16) -> std::io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open().push((number, client.try_clone()?));
-        if self.cut.load(Ordering::SeqCst) {
+        let kept = client.try_clone()?;
+        let is_cut = {
+            let mut open = self.open();
+            open.push((number, kept));
+            self.cut.load(Ordering::SeqCst)
+        };
+        if is_cut {
             return Ok(());
         }
         let server = match TcpStream::connect(("127.0.0.1", target)) {
@@ -147,13 +154,13 @@ impl State {
         });
     }
 
-    fn close_all(&self) {
-        for (_, stream) in self.open().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
     fn open(&self) -> std::sync::MutexGuard<'_, Vec<(u64, TcpStream)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn close_all(open: &mut Vec<(u64, TcpStream)>) {
+    for (_, stream) in open.drain(..) {
+        let _ = stream.shutdown(Shutdown::Both);
     }
 }

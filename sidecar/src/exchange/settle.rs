@@ -29,6 +29,8 @@ const PROBE_AGAIN: Duration = Duration::from_millis(100);
 /// How long after the end of its response a new session's file is waited for, when no probe can tell (a request
 /// that presented no id). A file that comes later is left to the sweeper.
 const NEW_FILE_WITHIN: Duration = Duration::from_secs(30);
+/// Meanwhile: a Tomcat that is gone will not write it.
+const ASK_ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A session that the response tells the client of.
 #[derive(Debug, Clone)]
@@ -314,6 +316,7 @@ impl Exchange {
         let id = announced.id.as_str();
         let _claim = self.directory().claim(id);
         let mut pause = LOOK_FIRST;
+        let mut asked = Duration::ZERO;
         let mut last_look = false;
         loop {
             // An application that announces the id of another user's session must not get at that one's file.
@@ -345,7 +348,13 @@ impl Exchange {
                         self.core.tomcat.probe(context, &self.host, told, left.max(ALIVE_WITHIN)).await;
                     last_look = answer != Answer::Silent;
                 }
-                (Some(since), None) => last_look = since >= NEW_FILE_WITHIN,
+                (Some(since), None) if since >= NEW_FILE_WITHIN => last_look = true,
+                (Some(since), None) if since >= asked + ASK_ALIVE_EVERY => {
+                    asked = since;
+                    let context = self.core.context(self.context);
+                    let answer = self.core.tomcat.is_alive(context, &self.host, ALIVE_WITHIN).await;
+                    last_look = answer == Answer::Refused;
+                }
                 _ => {}
             }
             if self.age() >= self.core.settings().limits.max_request_time {
