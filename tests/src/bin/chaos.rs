@@ -84,7 +84,7 @@ const BROKEN: [(&str, &[&str]); 6] = [
 /// Within how long a broken product has to be found out.
 const FOUND_WITHIN: u64 = 60;
 /// Of these, what it takes until everybody has looked at his sessions in the end.
-const IN_THE_END: u64 = 15;
+const IN_THE_END: u64 = 30;
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{History, Kind, Operation, Outcome, Seen};
 
+/// Whom it takes longer to be served when nothing is broken has lost his session, in microseconds.
+const PATIENCE: u64 = 5_000_000;
+
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wrong {
@@ -120,13 +123,14 @@ impl Session<'_> {
         found
     }
 
-    /// Of those who look at it in the end somebody is answered.
+    /// Who looks at it in the end, again and again, is answered: with the session, or that it has ended.
     fn can_be_had(&self) -> Option<Violation> {
-        let looked = |operation: &&&Operation| operation.start >= self.lasted && operation.kind == Kind::Read;
-        let in_the_end = || self.operations.iter().filter(looked).filter(|look| !self.is_explained(look));
-        let last = in_the_end().next_back()?;
-        let refused = in_the_end().all(|operation| matches!(operation.outcome, Outcome::Failed(_)));
-        refused.then(|| self.violation(Wrong::Lost, last, "it could not be had any more".into()))
+        let looks = |operation: &&Operation| operation.start >= self.lasted && operation.kind == Kind::Read;
+        let looks: Vec<&Operation> = self.operations.iter().copied().filter(looks).collect();
+        let (first, last) = (looks.first()?, looks.last()?);
+        let refused = looks.iter().all(|operation| matches!(operation.outcome, Outcome::Failed(_)));
+        let patient = last.end - first.start >= PATIENCE;
+        (refused && patient).then(|| self.violation(Wrong::Lost, last, "it could not be had any more".into()))
     }
 
     fn violation(&self, wrong: Wrong, operation: &Operation, evidence: String) -> Violation {
@@ -317,18 +321,19 @@ mod tests {
 
     #[test]
     fn what_can_not_be_had_in_the_end_is_lost() {
-        let mut refused = read((12, 13), None);
-        (refused.outcome, refused.seen) = (Outcome::Failed(503), None);
+        let mut refused = [read((12, 13), None), read((12 + PATIENCE, 13 + PATIENCE), None)];
+        for look in &mut refused {
+            (look.outcome, look.seen) = (Outcome::Failed(503), None);
+        }
         let history = |operations| History { operations, lasted: 10, ..History::default() };
-        let found = |operations| {
+        let found = |looks: &[Operation]| {
+            let operations = [&[begin(), append(1, (2, 3), &[1])], looks].concat();
             check(&history(operations)).violations.iter().map(|found| found.wrong).collect::<Vec<_>>()
         };
-        let before = [begin(), append(1, (2, 3), &[1]), refused.clone()];
-        assert_eq!(found(before.to_vec()), [Wrong::Lost]);
-        let later = read((14, 15), Some(&[1]));
-        assert_eq!(found([&before[..], &[later]].concat()), [], "it was only refused for a while");
-        let ended = operation(Kind::End, 0, (4, 5), None);
-        assert_eq!(found([&before[..], &[ended]].concat()), []);
+        assert_eq!(found(&refused), [Wrong::Lost]);
+        assert_eq!(found(&refused[..1]), [], "he gave up at once");
+        let [first, last] = refused.clone();
+        assert_eq!(found(&[first, read((14, 15), Some(&[1])), last]), []);
     }
 
     #[test]
