@@ -27,14 +27,6 @@ fn status(pid: u32, name: &str) -> String {
     line.split_whitespace().next().unwrap().to_owned()
 }
 
-/// How many files without a name a process has open.
-fn unnamed(pid: u32) -> usize {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().map(|entry| entry.path());
-    files
-        .filter(|file| fs::read_link(file).is_ok_and(|link| link.to_string_lossy().ends_with(" (deleted)")))
-        .count()
-}
-
 #[test]
 fn ordinary_users_run_everything() {
     if !rustix::process::geteuid().is_root() {
@@ -60,7 +52,7 @@ fn ordinary_users_run_everything() {
     // An upload that is taken in has no name: nobody else can open it.
     let mut upload = user.at(sidecar.port()).start("POST", "/upload", &[("Content-Length", "300000")], b"");
     upload.write_all(&body[..200_000]).unwrap();
-    eventually("it is in a file", || unnamed(sidecar.process().pid()) == 1);
+    eventually("it is in a file", || sidecar.process().unnamed_files() == 1);
     for (pid, user) in [(tomcat.pid(), TOMCAT), (sidecar.process().pid(), SIDECAR), (gateway.pid(), GATEWAY)]
     {
         assert_eq!(status(pid, "Uid:"), user.uid.to_string());
