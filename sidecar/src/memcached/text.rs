@@ -33,7 +33,7 @@ pub async fn probe(wire: &mut impl Wire) -> Result<(), NodeError> {
 async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
     match command {
         Command::Get { key, value } => get(wire, key, *value).await,
-        Command::Touch { key, ttl } => match &ask(wire, &format!("touch {key} {ttl}\r\n"), b"").await?[..] {
+        Command::Touch { key, ttl } => match &ask(wire, &format!("touch {key} {ttl}\r\n"), None).await?[..] {
             b"TOUCHED" => {
                 note_end(wire, key, *ttl).await?;
                 get(wire, key, false).await
@@ -48,7 +48,7 @@ async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError
                 Mode::Cas(cas) => ("cas", format!(" {cas}")),
             };
             let head = format!("{verb} {key} {flags} {ttl} {}{cas}\r\n", value.len());
-            match (mode, &ask(wire, &head, value).await?[..]) {
+            match (mode, &ask(wire, &head, Some(value)).await?[..]) {
                 (_, b"STORED") => stored(wire, key, value, *ttl, *mode).await,
                 (Mode::Add, b"NOT_STORED") | (Mode::Cas(_), b"EXISTS") => Ok(Reply::Exists),
                 (Mode::Cas(_), b"NOT_FOUND") => Ok(Reply::NotFound),
@@ -84,7 +84,7 @@ async fn stored(
 }
 
 async fn delete(wire: &mut impl Wire, key: &str) -> Result<Reply, NodeError> {
-    match &ask(wire, &format!("delete {key}\r\n"), b"").await?[..] {
+    match &ask(wire, &format!("delete {key}\r\n"), None).await?[..] {
         b"DELETED" => Ok(Reply::Deleted),
         b"NOT_FOUND" => Ok(Reply::NotFound),
         other => Err(unexpected(other)),
@@ -95,7 +95,7 @@ async fn delete(wire: &mut impl Wire, key: &str) -> Result<Reply, NodeError> {
 async fn get(wire: &mut impl Wire, key: &str, wanted: bool) -> Result<Reply, NodeError> {
     let end_key = RecordKey::end_of(key);
     let beside = end_key.as_ref().map_or(String::new(), |end_key| format!(" {end_key}"));
-    let mut head = ask(wire, &format!("gets {key}{beside}\r\n"), b"").await?;
+    let mut head = ask(wire, &format!("gets {key}{beside}\r\n"), None).await?;
     let (mut item, mut end) = (None, None);
     while head != b"END" {
         let (name, flags, len, cas) = item_head(&head).ok_or_else(|| unexpected(&head))?;
@@ -130,15 +130,15 @@ fn item_head(line: &[u8]) -> Option<(&[u8], u32, usize, u64)> {
 async fn note_end(wire: &mut impl Wire, key: &str, ttl: u32) -> Result<(), NodeError> {
     let Some(end_key) = RecordKey::end_of(key) else { return Ok(()) };
     let end = if ttl == 0 { 0 } else { Ttl::end_of(ttl, unix_time()) }.to_string();
-    match &ask(wire, &format!("set {end_key} 0 {ttl} {}\r\n", end.len()), end.as_bytes()).await?[..] {
+    match &ask(wire, &format!("set {end_key} 0 {ttl} {}\r\n", end.len()), Some(end.as_bytes())).await?[..] {
         b"STORED" => Ok(()),
         other => Err(unexpected(other)),
     }
 }
 
-/// Sends a command, with a value if there is one, and reads the first line of its answer.
-async fn ask(wire: &mut impl Wire, head: &str, value: &[u8]) -> Result<Vec<u8>, NodeError> {
-    let end: &[u8] = if value.is_empty() { b"" } else { b"\r\n" };
+/// Sends a command, with its value if it has one, and reads the first line of its answer.
+async fn ask(wire: &mut impl Wire, head: &str, value: Option<&[u8]>) -> Result<Vec<u8>, NodeError> {
+    let (value, end): (_, &[u8]) = value.map_or((&b""[..], b""), |value| (value, b"\r\n"));
     wire.write_all(&[head.as_bytes(), value, end].concat()).await.map_err(lost)?;
     let line = line(wire).await?;
     match line.strip_prefix(b"SERVER_ERROR ") {

@@ -155,7 +155,8 @@ fn has_failed(op: &Operation) -> bool {
     matches!(op.outcome, Outcome::Failed(_))
 }
 
-/// What was noticed of each fault: disturbed are requests that ran into it, or began before the next one, and failed or were slow.
+/// What was noticed of each fault: disturbed are requests that ran into it, or began before the next one, and failed or were slow. What the next
+/// one runs into is that one's, unless it had been slow before.
 fn felt(history: &History) -> Vec<Felt<'_>> {
     let mut operations: Vec<&Operation> = history.operations.iter().collect();
     operations.sort_by_key(|op| op.start);
@@ -164,7 +165,10 @@ fn felt(history: &History) -> Vec<Felt<'_>> {
         let next = history.faults.get(n + 1).map_or(history.lasted, |next| next.struck.max(fault.healed));
         let ran: Vec<&Operation> =
             operations.iter().copied().filter(|op| op.end > fault.struck && op.start < next).collect();
-        let disturbed = |op: &&&Operation| has_failed(op) || op.end - op.start > SLOW;
+        let disturbed = |op: &&&Operation| {
+            let is_slow = op.end - op.start > SLOW;
+            if op.end <= next { has_failed(op) || is_slow } else { next - op.start > SLOW }
+        };
         let over = ran.iter().filter(disturbed).map(|op| op.end).max().unwrap_or(fault.struck);
         let failed = ran.iter().filter(|op| has_failed(op)).count();
         let unavailable = unavailable(&ran, fault.struck, over);

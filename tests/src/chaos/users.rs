@@ -270,8 +270,8 @@ impl User {
                     self.sessions.remove(at);
                 }
             }
-            // Nobody knows which of its ids is the right one.
-            (_, Some(_)) if still_there => {
+            // Nobody knows which of its ids is the right one, or whether it has ended.
+            (_, Some(_)) | (Outcome::Unsaved, None) if still_there => {
                 self.sessions.remove(at);
             }
             _ => {}
