@@ -8,6 +8,9 @@ use std::thread;
 use satchel_tests::farm::Builder;
 use satchel_tests::{Client, Farm, Response, eventually};
 
+/// Its response is complete long before Tomcat saves, and leaves after backup_timeout: what it says must come true.
+const EARLY: &str = "/kind/flush?ms=500&slow=400";
+
 /// A request that is in Tomcat when every node dies, or hangs.
 fn during_an_outage(farm: &mut Farm, user: &Client, path: &'static str, away: fn(&mut Farm)) -> Response {
     let ran = farm.counted("runs");
@@ -55,11 +58,10 @@ fn with_no_node_up_a_request_that_names_a_session_is_refused_and_the_rest_works(
 
 #[test]
 fn a_store_that_fails_everywhere_is_done_when_a_node_is_back() {
-    let mut farm = farm().start();
+    let mut farm = farm().set("session.unheld_uri", "'GET /kind/invalidate.*'").start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
-    // Its response has left after backup_timeout: what it said must come true.
-    let told = during_an_outage(&mut farm, &user, "/kind/small?ms=500", hang);
+    let told = during_an_outage(&mut farm, &user, EARLY, hang);
     assert_eq!((told.status, told.number("n")), (200, Some(2)), "{}", told.text());
     eventually("it is kept", || farm.metric("outbox_kept") == 1);
     go_on(&mut farm);
@@ -83,7 +85,7 @@ fn what_was_kept_is_never_written_over_what_was_stored_meanwhile() {
     let mut farm = farm().start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
-    let told = during_an_outage(&mut farm, &user, "/kind/small?ms=500", hang);
+    let told = during_an_outage(&mut farm, &user, EARLY, hang);
     assert_eq!(told.number("n"), Some(2), "{}", told.text());
     eventually("it is kept", || farm.metric("outbox_kept") == 1);
     // The sidecar that keeps it is stopped until another has gone on with the session.
@@ -146,7 +148,7 @@ fn a_stop_waits_until_what_is_kept_is_stored() {
     let mut farm = farm().tomcats(1).start();
     let mut user = farm.client();
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
-    let told = during_an_outage(&mut farm, &user, "/kind/small?ms=500", hang);
+    let told = during_an_outage(&mut farm, &user, EARLY, hang);
     assert_eq!(told.number("n"), Some(2), "{}", told.text());
     eventually("it is kept", || farm.metric("outbox_kept") == 1);
     farm.sidecars[0].process().terminate();

@@ -185,8 +185,8 @@ pub struct Exchange {
     pub in_cookie: bool,
     /// The request's `Host`, for probes.
     pub host: String,
-    /// Turns true when Tomcat has saved the session that the response announces: from then on only memcached is waited for.
-    pub new_saved: Arc<AtomicBool>,
+    /// Turns true when Tomcat has saved, or is known not to: from then on only memcached is waited for.
+    pub tomcat_is_done: Arc<AtomicBool>,
     /// The lock of the session that the response announces, once it is taken.
     new_lock: Option<Lock>,
     began: Instant,
@@ -251,7 +251,7 @@ impl Exchange {
             drop_cookie: false,
             in_cookie: false,
             host,
-            new_saved: Arc::default(),
+            tomcat_is_done: Arc::default(),
             new_lock: None,
             began: Instant::now(),
             _working: working,

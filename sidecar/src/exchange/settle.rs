@@ -76,7 +76,7 @@ pub async fn settle(
         exchange.learn(true);
         let file = exchange.await_new(announced, &mut progress).await;
         new_lock = exchange.new_lock.take();
-        exchange.new_saved.store(file.is_ok(), Ordering::Relaxed);
+        exchange.tomcat_is_done.store(file.is_ok(), Ordering::Relaxed);
         let goes_on = exchange.core.settings().on_store_failure == OnStoreFailure::Proceed;
         let keep = goes_on || release.is_closed();
         result = exchange.create(announced, file, keep).await.map(|node| at.announced = Some(node));
@@ -94,6 +94,7 @@ pub async fn settle(
         return;
     };
     let verdict = exchange.verdict(&mut held, &mut progress).await;
+    exchange.tomcat_is_done.store(true, Ordering::Relaxed);
     let mut touch = false;
     match exchange.conclude(&held, verdict, new).await {
         Ok(Concluded::Unchanged) => {

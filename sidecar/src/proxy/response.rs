@@ -64,7 +64,7 @@ impl Proxy {
         let held = ctx.held && !readonly && !is_event_stream(response);
         // Whether Tomcat can finish while the header is held, and be asked whether it has.
         let finishes = progress.small && (said.announced.is_none() || exchange.told.is_some());
-        let new_saved = exchange.new_saved.clone();
+        let tomcat_is_done = exchange.tomcat_is_done.clone();
         if let (false, Some(announced), Some(exchange)) = (held, &said.announced, ctx.exchange.as_mut()) {
             exchange.lock_new(announced).await;
         }
@@ -80,8 +80,8 @@ impl Proxy {
             released.try_recv().ok()
         } else if let Some(limit) = limit {
             match timeout(limit, &mut released).await {
-                // Whoever is told of a new session may use it at once, at another Tomcat.
-                Err(_) if new_saved.load(Ordering::Relaxed) => (&mut released).await.ok().or(lost),
+                // What is left is the nodes' to do, and bounded by their timeouts.
+                Err(_) if tomcat_is_done.load(Ordering::Relaxed) => (&mut released).await.ok().or(lost),
                 result => result.ok().and_then(|result| result.ok().or(lost)),
             }
         } else {
