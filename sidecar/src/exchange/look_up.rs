@@ -502,7 +502,7 @@ impl Search {
         let mut began = Instant::now();
         let mut waits = false;
         loop {
-            let (lock, answers) = core.locks.prepare(&self.key, node).take(Some(get(value))).await?;
+            let (lock, answers) = core.locks.take(&self.key, node, Some(get(value))).await?;
             if lock.is_some() {
                 return Ok(Locked { lock, read: Read::of(&answers, 1), waited: waits });
             }

@@ -383,7 +383,7 @@ impl Exchange {
             return None;
         }
         let key = self.core.farm.key(&self.core.context(self.context).name(), &announced.id);
-        self.core.locks.prepare(&key, announced.node).take(None).await.ok()?.0
+        self.core.locks.take(&key, announced.node, None).await.ok()?.0
     }
 
     async fn create(

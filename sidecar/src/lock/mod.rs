@@ -57,23 +57,43 @@ impl Locks {
         Arc::new(Self { nodes, metrics, held: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// The lock of `key` on `node`, to be [taken](Lock::take).
-    pub fn prepare(self: &Arc<Self>, key: &RecordKey, node: NodeIndex) -> Lock {
+    /// Tries to take the lock of `key` on `node`, with `get` in the same round trip. The lock, if it is ours: from now on it is renewed. And the reply
+    /// to `get`, the last of the answers. Whoever gives up meanwhile does not leave it behind.
+    ///
+    /// # Errors
+    /// As [`Nodes::run`].
+    pub async fn take(
+        self: &Arc<Self>,
+        key: &RecordKey,
+        node: NodeIndex,
+        get: Option<Command>,
+    ) -> Result<(Option<Lock>, Answers), NodeError> {
         let mut token = [0u8; 16];
         rand::rng().fill(&mut token);
-        let state = State {
+        let state = Arc::new(State {
             node,
             key: key.lock(),
             token: Bytes::copy_from_slice(&token),
             tenure: tokio::sync::Mutex::default(),
             renewed: Mutex::new(Instant::now()),
             record: Mutex::new(None),
-        };
-        Lock {
-            locks: self.clone(),
-            id: self.next.fetch_add(1, Ordering::Relaxed),
-            state: Some(Arc::new(state)),
-        }
+        });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let lock = Lock { locks: self.clone(), id, state: Some(state.clone()) };
+        finish(async move {
+            let batch: Vec<_> = [state.set(Mode::Add)].into_iter().chain(get).collect();
+            let answers = lock.locks.nodes.run(node, &batch).await?;
+            let tenure = Tenure::stored(Ok(&answers));
+            if tenure == Tenure::Lost {
+                lock.forget();
+                return Ok((None, answers));
+            }
+            *state.tenure.lock().await = tenure;
+            *guard(&state.renewed) = Instant::now();
+            guard(&lock.locks.held).insert(id, state);
+            Ok((Some(lock), answers))
+        })
+        .await
     }
 
     /// Renews what is due, for ever. Each lock for itself: a node that hangs must not keep those of others waiting.
@@ -144,38 +164,7 @@ impl State {
 }
 
 impl Lock {
-    /// Tries to take it, with `get` in the same round trip. The lock, if it is ours: from now on it is renewed. And the reply to `get`, the last
-    /// of the answers. Whoever gives up meanwhile does not leave it behind.
-    ///
-    /// # Errors
-    /// As [`Nodes::run`].
-    pub async fn take(self, get: Option<Command>) -> Result<(Option<Self>, Answers), NodeError> {
-        finish(async move {
-            let Some(state) = &self.state else { return Err(NodeError::Down) };
-            let batch: Vec<_> = [state.set(Mode::Add)].into_iter().chain(get).collect();
-            let answers = self.locks.nodes.run(state.node, &batch).await?;
-            if self.won(&answers).await {
-                return Ok((Some(self), answers));
-            }
-            // It belongs to somebody else: nothing is to be released.
-            self.forget();
-            Ok((None, answers))
-        })
-        .await
-    }
-
-    async fn won(&self, answers: &Answers) -> bool {
-        let Some(state) = &self.state else { return false };
-        let tenure = Tenure::stored(Ok(answers));
-        if tenure == Tenure::Lost {
-            return false;
-        }
-        *state.tenure.lock().await = tenure;
-        *guard(&state.renewed) = Instant::now();
-        guard(&self.locks.held).insert(self.id, state.clone());
-        true
-    }
-
+    /// It belongs to somebody else: nothing is to be released.
     fn forget(mut self) {
         self.state = None;
     }
