@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::checker::{Act, Id, Kind, Request, Saw, Time, Token, Violation, check};
-use super::memory::{Faults, Lie, Memory, Reach, Shared};
+use super::memory::{Faults, Lie, Memory, Outage, Shared};
 use super::sidecar::{Sidecar, name, sidecar};
 use super::{FIRST_LIFE, NONE, for_seeds, trace};
 use crate::id::SessionId;

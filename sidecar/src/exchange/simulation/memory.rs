@@ -34,6 +34,41 @@ pub struct Faults {
 
 pub type Shared = Arc<Mutex<Memory>>;
 
+/// How a node goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// It hangs, and goes on.
+    Hangs,
+    /// It is killed, and comes back empty.
+    Killed,
+    /// It is cut off.
+    CutOff,
+}
+
+impl Outage {
+    /// One of them.
+    pub fn any(random: &mut SmallRng) -> Self {
+        match random.random_range(0..3) {
+            0 => Self::Hangs,
+            1 => Self::Killed,
+            _ => Self::CutOff,
+        }
+    }
+
+    /// Takes the node away, and brings it back after a moment or many seconds.
+    pub async fn of(self, memory: &Shared, random: &mut SmallRng) {
+        let reach = if self == Self::Hangs { Reach::Silent } else { Reach::Refused };
+        memory.lock().unwrap().set_reach(reach);
+        let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
+        sleep(Duration::from_millis(random.random_range(away))).await;
+        let mut memory = memory.lock().unwrap();
+        if self == Self::Killed {
+            memory.restart();
+        }
+        memory.set_reach(Reach::Yes);
+    }
+}
+
 /// One memcached.
 pub struct Memory {
     items: BTreeMap<String, Held>,

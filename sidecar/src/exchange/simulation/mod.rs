@@ -29,7 +29,7 @@ use crate::id::{NodeName, Presented, SessionId};
 use crate::memcached::Incarnation;
 use crate::memcached::nodes::NodeIndex;
 use crate::record::Ended;
-use memory::{Faults, Memory, Reach, Shared};
+use memory::{Faults, Memory, Outage, Shared};
 use sidecar::{Sidecar, name, sidecar};
 
 const SIDECARS: usize = 3;
@@ -194,15 +194,7 @@ impl World {
             // Long enough for every session to have been used: two copies survive one failure at a time (R26).
             sleep(Duration::from_millis(random.random_range(15_000..30_000))).await;
             let memory = &self.memories[random.random_range(0..self.memories.len())];
-            let how = random.random_range(0..3);
-            memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
-            let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
-            sleep(Duration::from_millis(random.random_range(away))).await;
-            let mut memory = memory.lock().unwrap();
-            if how == 1 {
-                memory.restart();
-            }
-            memory.set_reach(Reach::Yes);
+            Outage::any(&mut random).of(memory, &mut random).await;
         }
     }
 

@@ -14,17 +14,9 @@ impl World {
             // Two copies survive one failure at a time (R26).
             self.repair(&mut random).await;
             let node = self.node_in_use(&mut random);
-            let memory = &self.memories[node];
-            let how = random.random_range(0..3);
-            trace(|| Some(format!("node {node} goes ({how})")));
-            memory.lock().unwrap().set_reach(if how == 0 { Reach::Silent } else { Reach::Refused });
-            let away = if random.random_range(0..2) == 0 { 50..1_500 } else { 2_000..15_000 };
-            sleep(Duration::from_millis(random.random_range(away))).await;
-            let mut memory = memory.lock().unwrap();
-            if how == 1 {
-                memory.restart();
-            }
-            memory.set_reach(Reach::Yes);
+            let how = Outage::any(&mut random);
+            trace(|| Some(format!("node {node} goes ({how:?})")));
+            how.of(&self.memories[node], &mut random).await;
             trace(|| Some(format!("node {node} is back")));
         }
     }
