@@ -17,6 +17,8 @@ struct Lied {
     farm: Farm,
     user: Client,
     text: bool,
+    /// The most memory that the sidecar had needed before, in KiB.
+    peak: u64,
 }
 
 /// A user whose session is on one node, of which nothing is remembered in the sidecar.
@@ -27,12 +29,13 @@ fn farm(text: bool) -> Lied {
         .set("session.cache_size", "\"0b\"")
         .set("session.lock_timeout", "\"500ms\"")
         .set("memcached.timeout", "\"500ms\"");
-    let farm = if text { farm.text() } else { farm }.start();
+    let mut farm = if text { farm.text() } else { farm }.start();
     let mut user = farm.client();
     assert_eq!(user.get("/set?user=alice").status, 200);
     assert_eq!(user.get("/kind/small").number("n"), Some(1));
     farm.await_quiet();
-    Lied { farm, user, text }
+    let peak = farm.sidecars[0].process().peak_kib();
+    Lied { farm, user, text, peak }
 }
 
 impl Lied {
@@ -84,18 +87,14 @@ impl Lied {
     }
 
     /// The truth is understood again, and the sidecar is the same process as before.
-    fn goes_on(&mut self, peak_before: u64) {
+    fn goes_on(&mut self) {
         let user = &mut self.user;
         eventually("its session is there again", || user.get("/kind/small?read=1").number("n") == Some(1));
         assert!(self.farm.sidecars[0].process().is_running());
-        let grown = self.farm.sidecars[0].process().peak_kib() - peak_before;
+        let grown = self.farm.sidecars[0].process().peak_kib() - self.peak;
         assert!(grown < ROOM_KIB, "{grown} KiB");
         assert!(!self.farm.sidecars[0].log().contains("panicked"), "{}", self.farm.sidecars[0].log());
         self.farm.await_quiet();
-    }
-
-    fn peak_kib(&mut self) -> u64 {
-        self.farm.sidecars[0].process().peak_kib()
     }
 }
 
@@ -103,7 +102,6 @@ impl Lied {
 fn an_answer_that_breaks_off_at_any_byte_is_no_answer() {
     for text in [false, true] {
         let mut lied = farm(text);
-        let peak = lied.peak_kib();
         let (mut at, length) = (0, Arc::new(AtomicUsize::new(usize::MAX)));
         while at < length.load(Ordering::SeqCst) {
             let whole = length.clone();
@@ -116,7 +114,7 @@ fn an_answer_that_breaks_off_at_any_byte_is_no_answer() {
             at += if at < 50 || at + 5 > length.load(Ordering::SeqCst) { 1 } else { 43 };
         }
         assert!(at > 300, "{at}");
-        lied.goes_on(peak);
+        lied.goes_on();
     }
 }
 
@@ -124,7 +122,6 @@ fn an_answer_that_breaks_off_at_any_byte_is_no_answer() {
 fn an_answer_that_comes_byte_by_byte_or_never_ends_is_given_up() {
     for text in [false, true] {
         let mut lied = farm(text);
-        let peak = lied.peak_kib();
         let endless = vec![b'x'; 1 << 20];
         assert!(!lied.with("slow", |answer| Lie::Drip(answer.to_vec(), Duration::from_millis(5))));
         let line = endless.clone();
@@ -144,7 +141,7 @@ fn an_answer_that_comes_byte_by_byte_or_never_ends_is_given_up() {
             });
             assert!(!had);
         }
-        lied.goes_on(peak);
+        lied.goes_on();
     }
 }
 
@@ -152,7 +149,6 @@ fn an_answer_that_comes_byte_by_byte_or_never_ends_is_given_up() {
 fn lengths_that_are_wrong_are_an_error() {
     for text in [false, true] {
         let mut lied = farm(text);
-        let peak = lied.peak_kib();
         for length in [
             "18446744073709551615",
             "18446744073709551614",
@@ -192,14 +188,13 @@ fn lengths_that_are_wrong_are_an_error() {
             });
             assert!(!had, "{length}");
         }
-        lied.goes_on(peak);
+        lied.goes_on();
     }
 }
 
 #[test]
 fn what_was_not_asked_for_is_no_answer() {
     let mut lied = farm(false);
-    let peak = lied.peak_kib();
     let says = |bytes: &'static [u8]| move |_: &[u8]| Lie::Say(bytes.to_vec());
     let behind = |bytes: &'static [u8]| move |answer: &[u8]| Lie::Say([answer, bytes].concat());
     let in_place =
@@ -245,13 +240,12 @@ fn what_was_not_asked_for_is_no_answer() {
     lied.with("another key", in_place(b" f", b" kother f"));
     lied.with("another cas", in_place(b" c", b" c1"));
     lied.with("no time left", in_place(b" t", b" t-9"));
-    lied.goes_on(peak);
+    lied.goes_on();
 }
 
 #[test]
 fn statistics_that_lie_are_an_error() {
     let mut lied = farm(false);
-    let peak = lied.peak_kib();
     let about = |answer: &'static [u8]| {
         move |asked: &[u8], truth: &[u8]| {
             if contains(asked, b"stats") || contains(truth, b"STAT ") {
@@ -278,13 +272,12 @@ fn statistics_that_lie_are_an_error() {
         false => Lie::Say(truth.to_vec()),
     };
     assert!(!lied.when("statistics without end", endless));
-    lied.goes_on(peak);
+    lied.goes_on();
 }
 
 #[test]
 fn r01_values_that_are_swapped_between_users_are_misses() {
     let mut lied = farm(false);
-    let peak = lied.peak_kib();
     let mut mallory = lied.farm.client();
     assert_eq!(mallory.get("/set?user=mallory").status, 200);
     lied.farm.await_quiet();
@@ -304,18 +297,17 @@ fn r01_values_that_are_swapped_between_users_are_misses() {
     let rejected = lied.farm.metric("records_rejected");
     assert!(!lied.with("mallory's answer", move |_| Lie::Say(theirs.clone())));
     assert!(lied.farm.metric("records_rejected") > rejected);
-    lied.goes_on(peak);
+    lied.goes_on();
 }
 
 #[test]
 fn r05_a_lock_that_is_never_had_is_waited_for_within_its_bound() {
     let mut lied = farm(false);
-    let peak = lied.peak_kib();
     let never = |asked: &[u8], answer: &[u8]| match contains(asked, b"ms l") {
         true => Lie::Say(b"NS\r\nEN\r\n".to_vec()),
         false => Lie::Say(answer.to_vec()),
     };
     assert!(!lied.when("a lock that is never had", never));
     assert!(lied.farm.metric("lock_timeouts") > 0);
-    lied.goes_on(peak);
+    lied.goes_on();
 }
