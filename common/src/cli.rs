@@ -17,3 +17,5 @@ pub struct Common {
 pub const EXIT_USAGE: u8 = 64;
 /// Exit status when the program could not start (EX_UNAVAILABLE of sysexits.h).
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// Exit status of an import that could not carry everything over.
+pub const EXIT_INCOMPLETE: u8 = 2;

@@ -6,11 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gateway::config::Config;
 use gateway::{import, run};
-use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{Common, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
-
-/// Exit status of an import that could not carry everything over.
-const EXIT_INCOMPLETE: u8 = 2;
 
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::listen;
 use super::parser::Directive;
 use super::rules::real_ip;

@@ -1,6 +1,7 @@
 //! What is not carried over is closed: it answers 403 until somebody decides, and never falls to another location.
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::nested::Flat;
 use super::scope::{Context, not};
 

@@ -1,6 +1,7 @@
 //! `error_page`: a path that nginx looks up again becomes the file that it finds.
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::location;
 use super::parser::Directive;
 use super::scope::{Level, Outcome, Scope, changed, not, nothing};

@@ -1,6 +1,7 @@
 //! `http`: what holds for all servers, the upstreams, the servers.
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::definitions::is_upgrade_map;
 use super::parser::Directive;
 use super::scope::{Context, Level, Scope, not, nothing};

@@ -1,6 +1,7 @@
 //! `location`: its path, and what it does.
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::nested::Flat;
 use super::parser::Directive;
 use super::path::Path;

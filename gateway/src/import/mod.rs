@@ -1,13 +1,12 @@
 //! `gateway import nginx.conf`: nginx's configuration in, ours out, with a word about everything that is different.
 //!
 //! Files are read into directives (`lexer`, `parser`), each directive becomes keys of ours or a note (`http`, `server`,
-//! `location`, `upstream` for the structure, `rules` for all others), and the keys are printed (`block`, `toml`). Nothing is
+//! `location`, `upstream` for the structure, `rules` for all others), and the keys are printed (`satchel_common::import`). Nothing is
 //! dropped silently: every directive has an `Outcome`.
 
 mod access;
 mod answers;
 mod believed;
-mod block;
 mod closed;
 mod definitions;
 mod error;
@@ -27,7 +26,6 @@ mod rules;
 mod scope;
 mod server;
 mod sockets;
-mod toml;
 mod units;
 mod upstream;
 mod valid;
@@ -35,12 +33,15 @@ mod variables;
 
 use std::path::Path;
 
+use satchel_common::import::note::{comments, is_complete};
+use satchel_common::import::toml;
+
 use definitions::Definitions;
 use parser::{Directive, Parsed};
 use scope::Context;
 
 pub use error::ImportError;
-pub use note::{Kind, Note};
+pub use satchel_common::import::{Kind, Note};
 
 /// A configuration of ours, and what is said about nginx's.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ pub struct Imported {
 impl Imported {
     /// Whether all was carried over.
     pub fn is_complete(&self) -> bool {
-        self.notes.iter().all(|note| note.kind != Kind::NotCarried)
+        is_complete(&self.notes)
     }
 }
 
@@ -96,26 +97,13 @@ pub fn import(main_file: &Path) -> Result<Imported, ImportError> {
             "No server is in it, and gateway --test wants one: this is a part of a configuration.",
         );
     }
-    for (kind, title) in [
-        (Kind::Changed, "Carried over, with a difference:"),
-        (Kind::NotCarried, "NOT CARRIED OVER, and what to do instead:"),
-    ] {
-        let mut of_kind = notes.iter().filter(|note| note.kind == kind).peekable();
-        if of_kind.peek().is_some() {
-            out.push('\n');
-            toml::comment(&mut out, title);
-        }
-        for note in of_kind {
-            let line = format!("  {}: {}: {}", place(&note.file, note.line), note.directive, note.text);
-            toml::comment(&mut out, &line);
-        }
-    }
+    comments(&mut out, &notes, |note| place(&note.file, note.line));
     Ok(Imported { toml: out, notes })
 }
 
 const HEAD: [&str; 7] = [
     "Imported from NAME. Check it with: gateway --test --config FILE",
-    "Where the servers below are Tomcats, put the addresses of their sidecars in.",
+    "Where the servers below are Tomcats, put the addresses of their sidecars in; those of `sidecar import` have the Tomcats' own.",
     "",
     "Other than nginx, and without being told, the gateway",
     "- sets X-Real-IP, X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, and drops what clients say in them unless they",

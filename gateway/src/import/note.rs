@@ -1,55 +1,20 @@
 //! What is said about a directive.
 
-use std::fmt;
-use std::path::PathBuf;
+use satchel_common::import::note::shown;
+use satchel_common::import::{Kind, Note};
 
 use super::parser::Directive;
 
-/// What is said about one directive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Its file.
-    pub file: PathBuf,
-    /// Its line, from 1.
-    pub line: usize,
-    /// As it is written, shortened, and without what may be a secret.
-    pub directive: String,
-    /// What became of it.
-    pub kind: Kind,
-    /// Why, and what to do.
-    pub text: String,
-}
-
-/// What became of a directive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// It is not in the new configuration.
-    NotCarried,
-    /// It is, but acts differently in what the text names.
-    Changed,
-    /// Nothing has to take its place.
-    NeedsNothing,
-}
-
-impl Note {
-    pub(super) fn new(directive: &Directive, kind: Kind, text: impl Into<String>) -> Self {
-        Self {
-            file: directive.file.to_path_buf(),
-            line: directive.line,
-            directive: written(directive),
-            kind,
-            text: text.into(),
-        }
+/// A note about a directive.
+pub(super) fn about(directive: &Directive, kind: Kind, text: impl Into<String>) -> Note {
+    Note {
+        file: directive.file.to_path_buf(),
+        line: directive.line,
+        written: written(directive),
+        kind,
+        text: text.into(),
     }
 }
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}: {}", self.file.display(), self.line, self.directive, self.text)
-    }
-}
-
-const LONGEST: usize = 100;
 
 /// What follows a word that has one of these in it is not shown.
 const SECRET: [&str; 8] =
@@ -65,12 +30,7 @@ fn written(directive: &Directive) -> String {
         let lower = word.text.to_ascii_lowercase();
         secret |= is_secret(&lower);
     }
-    let line = words.join(" ").replace(['\n', '\r', '\t'], " ");
-    let mut shown: String = line.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
-    if shown.len() < line.len() {
-        shown.push('…');
-    }
-    shown
+    shown(&words.join(" "))
 }
 
 fn is_secret(lower: &str) -> bool {

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use satchel_common::import::{Kind, Note};
+
 use super::error::ImportError;
 use super::lexer::{Broken, End, Lexer, Word};
-use super::note::{Kind, Note};
+use super::note;
 
 /// One directive, with what is in its braces.
 #[derive(Debug)]
@@ -125,7 +127,7 @@ impl Parser {
 
     fn include(&mut self, directive: &Directive) -> Result<Vec<Directive>, ImportError> {
         let pattern = self.base.join(directive.arg(0));
-        let mut note = |kind, text| self.notes.push(Note::new(directive, kind, text));
+        let mut note = |kind, text| self.notes.push(note::about(directive, kind, text));
         // As glob(3), which nginx uses.
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let text = pattern.to_string_lossy();
@@ -164,7 +166,7 @@ impl Parser {
                     (Kind::NotCarried, text)
                 }
             };
-            self.notes.push(Note::new(directive, kind, text));
+            self.notes.push(note::about(directive, kind, text));
         }
         Ok(all)
     }

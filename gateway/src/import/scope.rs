@@ -2,25 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::block::{Block, Value};
+use satchel_common::import::Note;
+use satchel_common::import::block::{Block, Value};
+
+pub(super) use satchel_common::import::outcome::{Outcome, changed, not, nothing};
+
 use super::definitions::Definitions;
-use super::note::{Kind, Note};
+use super::note;
 use super::parser::Directive;
 use super::path::Path;
 use super::{rules, valid};
-
-/// What became of one directive. Every directive has one of these, so none is dropped silently.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It is in the new configuration.
-    Carried,
-    /// It is, with this difference.
-    Changed(String),
-    /// Nothing has to take its place, for this reason.
-    Nothing(String),
-    /// It is not there; what to do instead.
-    Not(String),
-}
 
 /// Which block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,31 +55,12 @@ const OF_CONNECTIONS: [&str; 6] = [
     "keepalive_requests",
 ];
 
-// === impl Outcome ===
-
-pub(super) fn changed(text: impl Into<String>) -> Outcome {
-    Outcome::Changed(text.into())
-}
-
-pub(super) fn nothing(text: impl Into<String>) -> Outcome {
-    Outcome::Nothing(text.into())
-}
-
-pub(super) fn not(text: impl Into<String>) -> Outcome {
-    Outcome::Not(text.into())
-}
-
 // === impl Context ===
 
 impl Context {
     pub(super) fn report(&mut self, directive: &Directive, outcome: Outcome) {
-        let (kind, text) = match outcome {
-            Outcome::Carried => return,
-            Outcome::Changed(text) => (Kind::Changed, text),
-            Outcome::Nothing(text) => (Kind::NeedsNothing, text),
-            Outcome::Not(text) => (Kind::NotCarried, text),
-        };
-        self.notes.push(Note::new(directive, kind, text));
+        let Some((kind, text)) = outcome.said() else { return };
+        self.notes.push(note::about(directive, kind, text));
     }
 
     /// nginx takes files of TLS relative to its main file.

@@ -1,10 +1,12 @@
 //! `server`: where it listens, for which hosts, and what it does.
 
+use satchel_common::import::block::{Block, Value};
+use satchel_common::import::{Kind, Note};
+
 use super::answers::Answers;
-use super::block::{Block, Value};
 use super::listen::{self, Listen};
 use super::nested::{self, Flat, Flattened};
-use super::note::{Kind, Note};
+use super::note;
 use super::parser::Directive;
 use super::scope::{Level, Outcome, Scope, changed, not, nothing};
 use super::{access, closed, error_page, location, regex};
@@ -89,7 +91,7 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
         scope.context.report(directive, not(why));
         scope.block.set("return", Value::Text("404".into()));
     }
-    let note = Note::new(
+    let note = note::about(
         directive,
         Kind::NeedsNothing,
         "no other host reaches it, so what it answers to them is left out",
@@ -124,7 +126,7 @@ pub(super) fn translate(http: &mut Scope<'_>, directive: &Directive) -> Vec<Serv
 /// What has to be said if a server has no certificate.
 fn without_certificate(directive: &Directive) -> Note {
     let why = "ssl: it has no certificate that can be used; that of another server of the socket is written, and without one it does not listen with ssl";
-    Note::new(directive, Kind::NotCarried, why)
+    note::about(directive, Kind::NotCarried, why)
 }
 
 /// In place of a server that refuses handshakes: without it, who names no host would reach another server.

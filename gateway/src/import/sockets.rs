@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::block::{Block, Value};
+use satchel_common::import::block::{Block, Value};
+
 use super::listen::Listen;
 use super::scope::Context;
 use super::server::Server;

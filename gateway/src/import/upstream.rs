@@ -1,8 +1,8 @@
 //! `upstream` with its servers.
 
 use satchel_common::address::HostPort;
+use satchel_common::import::block::{Block, Value};
 
-use super::block::{Block, Value};
 use super::parser::Directive;
 use super::scope::{Context, Outcome, changed, not, nothing};
 use super::units;

@@ -1,6 +1,7 @@
 //! What the gateway itself says about keys, so that none is printed that it refuses.
 
-use super::block::{Block, Entry, Value};
+use satchel_common::import::block::{Block, Entry, Value};
+
 use super::toml;
 use crate::config::{Config, raw};
 

@@ -1,7 +1,8 @@
 //! The client's side: its connections, its headers, its body.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Nothing, Only, Size, Time};
-use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
 use crate::import::units;

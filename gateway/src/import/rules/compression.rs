@@ -1,7 +1,8 @@
 //! gzip, and the modules for brotli and zstd.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Flag, Not, Nothing, Number, Only, Size};
-use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
 

@@ -1,7 +1,8 @@
 //! nginx's process, its files and its inner workings.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Nothing, Only};
-use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Level, Outcome, Scope, changed, not, nothing};
 use crate::import::units;

@@ -1,8 +1,9 @@
 //! `limit_req` and `limit_conn`: by the client's address.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Not, Nothing};
 use crate::config::rate_limit;
-use crate::import::block::Value;
 use crate::import::definitions::option;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};

@@ -1,7 +1,8 @@
 //! One access log for all; the error log on standard error.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Nothing};
-use crate::import::block::Value;
 use crate::import::definitions::LogFormat;
 use crate::import::parser::Directive;
 use crate::import::scope::{Level, Outcome, Scope, changed, not};

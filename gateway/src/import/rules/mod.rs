@@ -12,7 +12,8 @@ pub(super) mod real_ip;
 mod refused;
 mod tls;
 
-use super::block::Value;
+use satchel_common::import::block::Value;
+
 use super::parser::Directive;
 use super::scope::{Outcome, Scope, not, nothing};
 use super::units;

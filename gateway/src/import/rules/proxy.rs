@@ -1,8 +1,9 @@
 //! `proxy_*`, but for headers.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Flag, Not, Nothing, Number, Only, Size, Time};
 use crate::config::replacement;
-use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Outcome, Scope, changed, not, nothing};
 use crate::import::units;

@@ -1,7 +1,8 @@
 //! TLS on the client's side.
 
+use satchel_common::import::block::Value;
+
 use super::Rule::{self, By, Not, Nothing, Only};
-use crate::import::block::Value;
 use crate::import::parser::Directive;
 use crate::import::scope::{Level, Outcome, Scope, changed, not, nothing};
 

@@ -56,7 +56,7 @@ fn certbots_server_becomes_one_for_each_host() {
 fn an_answer_to_all_hides_the_locations() {
     let result = imported(&format!("server {{ listen 80; return 301 https://a; {PROXY} }}"));
     assert!(result.is_complete() && !result.toml.contains("[[server.location]]"), "{}", result.toml);
-    assert!(result.notes.iter().any(|note| note.directive == "proxy_pass http://t:1"), "{:?}", result.notes);
+    assert!(result.notes.iter().any(|note| note.written == "proxy_pass http://t:1"), "{:?}", result.notes);
 }
 
 #[test]

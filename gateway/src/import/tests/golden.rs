@@ -48,14 +48,11 @@ fn what_cannot_be_carried_over_is_all_named() {
     assert_golden(&result.toml, "nasty/expected.toml");
     let lost = result.notes.iter().filter(|note| note.kind == Kind::NotCarried);
     for note in lost {
-        assert!(
-            result.toml.contains(&format!(":{}: {}: {}", note.line, note.directive, note.text)),
-            "{note}"
-        );
+        assert!(result.toml.contains(&format!(":{}: {}: {}", note.line, note.written, note.text)), "{note}");
     }
     assert!(
         !result.toml.contains("Basic czpz: ")
-            && result.notes.iter().all(|note| !note.directive.contains("czpz"))
+            && result.notes.iter().all(|note| !note.written.contains("czpz"))
     );
 }
 
@@ -76,7 +73,7 @@ fn nothing_is_dropped_silently() {
             let about =
                 |note: &crate::import::Note| *note.file == *directive.file && note.line == directive.line;
             let has_note =
-                result.notes.iter().any(|note| about(note) && note.directive.starts_with(directive.name()));
+                result.notes.iter().any(|note| about(note) && note.written.starts_with(directive.name()));
             assert!(
                 has_note || is_printed(directive, &keys),
                 "{name}:{}: {}",

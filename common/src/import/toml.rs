@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::block::{Block, Value};
 
 /// `[path]`, if there is anything in it.
-pub(super) fn table(out: &mut String, path: &str, block: &Block) {
+pub fn table(out: &mut String, path: &str, block: &Block) {
     if !block.entries.is_empty() {
         head(out, block, &format!("[{path}]"));
         body(out, path, block);
@@ -13,7 +13,7 @@ pub(super) fn table(out: &mut String, path: &str, block: &Block) {
 }
 
 /// `[[path]]` with its children, `[[path.child]]`.
-pub(super) fn array(out: &mut String, path: &str, child: &str, block: &Block) {
+pub fn array(out: &mut String, path: &str, child: &str, block: &Block) {
     head(out, block, &format!("[[{path}]]"));
     body(out, path, block);
     for one in &block.children {
@@ -22,7 +22,7 @@ pub(super) fn array(out: &mut String, path: &str, child: &str, block: &Block) {
 }
 
 /// The keys alone.
-pub(super) fn body(out: &mut String, path: &str, block: &Block) {
+pub fn body(out: &mut String, path: &str, block: &Block) {
     for entry in &block.entries {
         let shown = match &entry.value {
             // Behind the other keys, as TOML wants it.
@@ -44,7 +44,7 @@ pub(super) fn body(out: &mut String, path: &str, block: &Block) {
 }
 
 /// Lines that begin with `#`.
-pub(super) fn comment(out: &mut String, line: &str) {
+pub fn comment(out: &mut String, line: &str) {
     let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(out, "{}", format!("# {plain}").trim_end());
 }
