@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod file;
 mod finish;
 pub mod id;
+pub mod import;
 pub mod lock;
 pub mod memcached;
 pub mod metrics;

@@ -2,32 +2,46 @@
 
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use clap::Parser;
-use rand::RngExt;
+use clap::{Parser, Subcommand};
 use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
-use sidecar::config::Config;
+use sidecar::config::{Config, Secret};
+use sidecar::import::command::{self as import, Import};
 use sidecar::run;
 
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
     new_keys: bool,
     #[command(flatten)]
     common: Option<Common>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the configuration that does what memcached-session-manager does, and write the XML that Tomcat needs with it. What can't be
+    /// carried over is listed on standard error; then the exit status is 2.
+    Import(Import),
 }
 
 /// Reads the command line, and runs.
 pub fn main() -> ExitCode {
     let args = Args::parse();
     if args.new_keys {
-        println!("keys = [\"{}\"]\nindex_key = \"{}\"", secret(), secret());
+        println!(
+            "keys = [\"{}\"]\nindex_key = \"{}\"",
+            Secret::random().encoded(),
+            Secret::random().encoded()
+        );
         return ExitCode::SUCCESS;
+    }
+    if let Some(Command::Import(args)) = args.command {
+        return import::run(&args);
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");
@@ -63,10 +77,4 @@ pub fn main() -> ExitCode {
             ExitCode::from(EXIT_UNAVAILABLE)
         }
     }
-}
-
-fn secret() -> String {
-    let mut bytes = [0u8; 32];
-    rand::rng().fill(&mut bytes);
-    STANDARD.encode(bytes)
 }

@@ -60,6 +60,19 @@ impl Sidecar {
         }
     }
 
+    /// One with a configuration of one's own, in which it has these ports of 127.0.0.1 for requests and for its counters.
+    ///
+    /// # Panics
+    /// When it is not ready.
+    pub fn run(config: &str, port: u16, admin: u16) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("sidecar.toml"), config).unwrap();
+        let how = Launch { user: None, hosts: None, program: None, environment: Vec::new() };
+        let mut sidecar = Self { process: launch(&directory, &how), port, admin, how, directory };
+        sidecar.await_ready();
+        sidecar
+    }
+
     /// The port for requests, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -40,6 +40,32 @@ impl Tomcat {
         Builder { version, contexts: Vec::new(), address: "127.0.0.1".into(), user: None }
     }
 
+    /// A CATALINA_BASE with what every Tomcat has, and no `server.xml` yet. `InetAddress.getLocalHost()` returns `address` there.
+    ///
+    /// # Panics
+    /// When there is no such Tomcat.
+    pub fn base(version: TomcatVersion, address: &str) -> tempfile::TempDir {
+        let base = tempfile::tempdir().unwrap();
+        for directory in ["conf", "logs", "temp", "work", "webapps"] {
+            std::fs::create_dir(base.path().join(directory)).unwrap();
+        }
+        let home = version.home().unwrap();
+        let web_xml = ["conf/web.xml", "etc/web.xml"].map(|name| home.join(name));
+        let web_xml = web_xml.iter().find(|path| path.exists()).expect("web.xml");
+        std::fs::copy(web_xml, base.path().join("conf/web.xml")).unwrap();
+        std::fs::write(base.path().join("conf/tomcat-users.xml"), USERS).unwrap();
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let hosts = format!("{address} {}\n127.0.0.1 localhost\n", host.trim());
+        std::fs::write(base.path().join("hosts"), hosts).unwrap();
+        base
+    }
+
+    /// A Tomcat of such a base, which has its files by now, with a connector on this port of 127.0.0.1. Does not wait.
+    pub fn of_base(version: TomcatVersion, base: tempfile::TempDir, port: u16) -> Self {
+        let process = launch(version, port, None, base.path());
+        Self { process, version, port, user: None, base, contexts: Vec::new() }
+    }
+
     /// The connector's port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -138,23 +164,12 @@ impl Builder {
     /// When it can't be started.
     pub fn launch(self) -> Tomcat {
         needs::ensure();
-        let base = tempfile::tempdir().unwrap();
+        let base = Tomcat::base(self.version, &self.address);
         let port = ports::free();
-        for directory in ["conf", "logs", "temp", "work", "webapps"] {
-            std::fs::create_dir(base.path().join(directory)).unwrap();
-        }
         for deployed in self.contexts.iter().filter(|_| self.user.is_none()) {
             let _ = std::fs::DirBuilder::new().recursive(true).mode(0o770).create(&deployed.store);
         }
-        let home = self.version.home().unwrap();
-        let web_xml = ["conf/web.xml", "etc/web.xml"].map(|name| home.join(name));
-        let web_xml = web_xml.iter().find(|path| path.exists()).expect("web.xml");
-        std::fs::copy(web_xml, base.path().join("conf/web.xml")).unwrap();
         std::fs::write(base.path().join("conf/server.xml"), self.server_xml(port)).unwrap();
-        std::fs::write(base.path().join("conf/tomcat-users.xml"), USERS).unwrap();
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-        let hosts = format!("{} {}\n127.0.0.1 localhost\n", self.address, host.trim());
-        std::fs::write(base.path().join("hosts"), hosts).unwrap();
         if let Some(user) = self.user {
             give(base.path(), user);
         }

@@ -68,6 +68,13 @@ pub fn comments(out: &mut String, notes: &[Note], place: impl Fn(&Note) -> Strin
     }
 }
 
+/// A URL without `user:password@`; nothing, if it has none.
+pub fn url_without_credentials(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (_, host) = rest.rsplit_once('@')?;
+    Some(format!("{scheme}://***{host}"))
+}
+
 /// On one line, and short.
 pub fn shown(text: &str) -> String {
     let line = text.replace(['\n', '\r', '\t'], " ");

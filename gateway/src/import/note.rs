@@ -1,6 +1,6 @@
 //! What is said about a directive.
 
-use satchel_common::import::note::shown;
+use satchel_common::import::note::{shown, url_without_credentials};
 use satchel_common::import::{Kind, Note};
 
 use super::parser::Directive;
@@ -43,10 +43,8 @@ fn without_credentials(word: &str) -> String {
     if lower.contains("basic ") || lower.contains("bearer ") {
         return "***".into();
     }
-    match (word.split_once("://"), word.split_once('=')) {
-        (Some((scheme, rest)), _) if rest.contains('@') => {
-            format!("{scheme}://***{}", rest.rsplit_once('@').map_or("", |(_, host)| host))
-        }
+    match (url_without_credentials(word), word.split_once('=')) {
+        (Some(url), _) => url,
         (_, Some((key, _))) if is_secret(&key.to_ascii_lowercase()) => {
             format!("{key}=***")
         }

@@ -346,9 +346,9 @@ fn pattern_of_line(key: &str, pattern: &str) -> Result<Regex, Invalid> {
         .map_err(|error| Invalid::new(key, format!("is not a regular expression: {error}")))
 }
 
-type Secrets = (Vec<Secret>, Option<Secret>);
+pub(super) type Secrets = (Vec<Secret>, Option<Secret>);
 
-fn secrets(raw: raw::Record) -> Result<Secrets, Invalid> {
+pub(super) fn secrets(raw: raw::Record) -> Result<Secrets, Invalid> {
     let keys = raw
         .keys
         .iter()

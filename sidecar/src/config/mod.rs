@@ -2,12 +2,16 @@
 
 mod check;
 pub mod defaults;
+mod keys;
 mod raw;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::RngExt as _;
 use satchel_common::address::HostPort;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
@@ -57,9 +61,25 @@ pub struct Config {
     pub index_key: Option<Secret>,
 }
 
+pub use keys::load_keys;
+
 /// A key. It is never printed.
 #[derive(Clone)]
 pub struct Secret(pub [u8; 32]);
+
+impl Secret {
+    /// A new one.
+    pub fn random() -> Self {
+        let mut bytes = [0u8; 32];
+        rand::rng().fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// As a configuration has it: in base64.
+    pub fn encoded(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
