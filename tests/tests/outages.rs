@@ -228,6 +228,32 @@ fn r24_the_third_copy_from_when_a_node_was_away_brings_nothing_back() {
 }
 
 #[test]
+fn r24_a_node_that_was_away_while_a_session_ended_brings_nothing_back() {
+    let mut farm = Farm::builder().nodes(3).links().set("session.backup_timeout", "\"0ms\"").start();
+    // The session's first node, and its second one.
+    for away in [0, 1] {
+        let mut user = user_on(&farm, 0);
+        let cookie = user.cookie_header("/");
+        let before = farm.nodes[away].records();
+        farm.links[away].cut();
+        eventually("the session has ended", || user.get("/kind/invalidate").status == 200);
+        farm.links[away].mend();
+        all_up(&farm);
+        eventually("the old copy is gone", || farm.nodes[away].records().len() < before.len());
+        // Those who know that it has ended forget it.
+        for node in (0..3).filter(|node| *node != away) {
+            farm.nodes[node].restart();
+        }
+        for sidecar in &farm.sidecars {
+            let mut late = user.at(sidecar.port());
+            let seen = late.send("GET", "/kind/small?read=1", &[("Cookie", &cookie)], b"");
+            assert_eq!((seen.status, seen.field("n").as_deref()), (200, Some("null")), "{}", seen.text());
+        }
+        all_up(&farm);
+    }
+}
+
+#[test]
 fn r26_all_nodes_are_restarted_one_after_the_other() {
     let mut farm = Farm::builder().nodes(3).start();
     let load = Load::start(farm.gateway.port(), USERS / 2);

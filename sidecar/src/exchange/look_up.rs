@@ -367,7 +367,7 @@ impl Search {
                 && !belongs.contains(&Some(other.node))
                 && let Some(there) = other.place().there
             {
-                drop_leftover(&self.core.nodes, other.node, self.key.record(), there).await;
+                let _ = drop_leftover(&self.core.nodes, other.node, self.key.record(), there).await;
             }
         }
     }

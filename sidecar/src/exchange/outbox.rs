@@ -171,11 +171,12 @@ impl Core {
         kept
     }
 
-    /// Delivers what waits, for ever.
+    /// Delivers what waits for a node, for ever.
     pub async fn deliver(self: Arc<Self>) {
         loop {
             sleep(STEP).await;
             self.deliver_all().await;
+            self.drop_noted_leftovers().await;
         }
     }
 

@@ -370,7 +370,7 @@ impl Core {
         if let Second::Stored { place: Place { node, there: Some(there) }, loaded: false } = second
             && !record.insists
         {
-            drop_leftover(&self.nodes, node, record.target.key.record(), there).await;
+            let _ = drop_leftover(&self.nodes, node, record.target.key.record(), there).await;
         }
     }
 
