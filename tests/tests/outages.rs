@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use satchel_tests::{Client, Farm, Load, Sidecar, eventually};
+use satchel_tests::{Client, Farm, Load, Sidecar, eventually, often};
 
 const USERS: usize = 40;
 /// How long a node is away.
@@ -108,11 +108,10 @@ fn r18_r24_each_node_is_cut_off_in_turn() {
 
 #[test]
 fn r18_a_primary_that_dies_under_two_parallel_requests_loses_nothing() {
-    const TIMES: usize = 100;
     let mut farm = Farm::builder().nodes(2).start();
     let mut user = user_on(&farm, 0);
     let (mut told, mut failed) = (BTreeSet::from([1]), 0);
-    for _ in 0..TIMES {
+    for _ in 0..often(30, 100) {
         let node = node_of(&user);
         let ran = farm.counted("runs");
         let requests: Vec<_> = farm
