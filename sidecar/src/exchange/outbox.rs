@@ -261,7 +261,7 @@ impl Core {
             base: Version {
                 counter: entry.base,
                 writer: before.as_ref().map_or(0, |before| before.writer),
-                primary: Place { node: home, there },
+                primary: there.map_or(Place::nothing(home), |there| Place::of(home, there)),
                 backup: None,
             },
             ttl: entry.ttl,
