@@ -9,6 +9,10 @@ use gateway::{import, run};
 use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
+/// Measured: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit status of an import that could not carry everything over.
 const EXIT_INCOMPLETE: u8 = 2;
 

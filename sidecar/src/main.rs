@@ -11,6 +11,10 @@ use satchel_common::logging;
 use sidecar::config::Config;
 use sidecar::run;
 
+/// Measured: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
 #[command(version)]

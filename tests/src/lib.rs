@@ -6,6 +6,7 @@
 // A harness that can't go on must say so and stop the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod bench;
 pub mod binaries;
 pub mod certificate;
 pub mod chaos;
@@ -15,6 +16,7 @@ pub mod gateway;
 pub mod liar;
 pub mod link;
 pub mod load;
+pub mod maven;
 pub mod memcached;
 pub mod needs;
 pub mod nginx;
