@@ -208,16 +208,34 @@ impl Core {
         error: NodeError,
     ) -> Result<Written, StoreError> {
         let lost = record.base.primary.node;
-        let Second::Stored { place: primary, .. } = second else { return Err(error.into()) };
+        let Second::Stored { place: primary, loaded } = second else { return Err(error.into()) };
         if self.nodes.is_up(lost) {
             // It answers others: they would read the old state there.
             self.undo(record.target, lost, second).await;
             return Err(error.into());
         }
+        // Over nothing that was loaded: what a node has that was thought away may be newer, and it would not be asked (R17).
+        if !loaded && !record.insists && self.is_overtaken(record, primary.node, sealed).await {
+            self.withdraw(record, second).await;
+            return Err(StoreError::Conflict);
+        }
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
         let backup = self.second_copy(record, primary, third, sealed).await?;
         let version = sealed.version(primary, backup);
         Ok(Written { version, named, chunks: sealed.manifest() })
+    }
+
+    /// Whether another node than `ours` has a version that is as new as the one that was written.
+    async fn is_overtaken(&self, record: &Record<'_>, ours: NodeIndex, sealed: &Sealed) -> bool {
+        let nodes = &self.nodes;
+        for node in nodes.all().filter(|node| *node != ours && nodes.is_up(*node)) {
+            if let Ok(Some(read)) = self.peek(node, record.target.key).await
+                && !flags::is_newer(flags::of(sealed.counter, 0), read.item.flags)
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
