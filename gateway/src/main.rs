@@ -9,6 +9,10 @@ use gateway::{import, run};
 use satchel_common::cli::{Common, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
+/// Measured: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

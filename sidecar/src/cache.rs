@@ -24,6 +24,25 @@ pub struct Place {
     pub node: NodeIndex,
     /// What is there; `None`: nothing.
     pub there: Option<There>,
+    /// In which life of the node that was seen; `None`: it was not looked.
+    pub life: Option<Incarnation>,
+}
+
+impl Place {
+    /// What was seen on a node in one life of it.
+    pub fn seen(node: NodeIndex, life: Incarnation, cas: Option<u64>) -> Self {
+        Self { node, there: cas.map(|cas| There { incarnation: life, cas }), life: Some(life) }
+    }
+
+    /// This is there.
+    pub fn of(node: NodeIndex, there: There) -> Self {
+        Self { node, there: Some(there), life: Some(there.incarnation) }
+    }
+
+    /// Nothing is there, as far as is known.
+    pub fn nothing(node: NodeIndex) -> Self {
+        Self { node, there: None, life: None }
+    }
 }
 
 /// An item on a node (R7).

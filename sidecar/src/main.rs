@@ -9,6 +9,10 @@ use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
 use sidecar::run;
 
+/// Measured: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

@@ -95,6 +95,8 @@ metrics! {
     outbox_lost,
     /// Stores that no memcached node took and for which session.outbox_size had no room.
     outbox_full,
+    /// Old copies on a node that was away for which there was no room to remember them.
+    leftovers_forgotten,
     /// Requests that went on without their session because no memcached node could be asked for it.
     proceeded_without_session,
     /// Sessions that are larger than session.max_session_size.

@@ -180,6 +180,7 @@ fn core(
         agreed: Agreed::new(agreement),
         suspects: Mutex::new(suspects),
         outbox: Outbox::new(in_flight.clone()),
+        leftovers: Arc::default(),
         late: Late::default(),
         learned: Default::default(),
         gathering: Default::default(),

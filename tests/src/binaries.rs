@@ -38,12 +38,25 @@ pub fn broken_sidecar() -> PathBuf {
     target().join("sidecar-broken")
 }
 
-/// Builds both, once; with cargo's progress if it is to be `shown`.
+/// The benchmarks' measure.
+///
+/// # Panics
+/// When it can't be built.
+pub fn minimal_proxy() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| cargo_build(&["--quiet", "--package", "satchel-tests", "--bin", "minimal-proxy"]));
+    target().join("minimal-proxy")
+}
+
+/// Builds both, once, unless they are taken from elsewhere; with cargo's progress if it is to be `shown`.
 ///
 /// # Panics
 /// When they can't be built.
 pub fn build(shown: bool) {
     static BUILT: OnceLock<()> = OnceLock::new();
+    if std::env::var_os("SATCHEL_BIN").is_some() {
+        return;
+    }
     BUILT.get_or_init(|| {
         let quiet: &[&str] = if shown { &[] } else { &["--quiet"] };
         cargo_build(&[quiet, &["--package", "gateway", "--package", "sidecar"]].concat());

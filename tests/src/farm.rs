@@ -10,6 +10,7 @@ use crate::{
 /// Describes a farm.
 pub struct Builder {
     tomcats: usize,
+    fast: bool,
     version: TomcatVersion,
     contexts: Vec<(String, App)>,
     settings: Vec<(String, String)>,
@@ -48,6 +49,7 @@ impl Farm {
     pub fn builder() -> Builder {
         Builder {
             tomcats: 2,
+            fast: false,
             version: TomcatVersion::V10_1,
             contexts: Vec::new(),
             settings: Vec::new(),
@@ -124,6 +126,13 @@ impl Builder {
     #[must_use]
     pub fn version(mut self, version: TomcatVersion) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Their JVMs run as in production.
+    #[must_use]
+    pub fn fast(mut self) -> Self {
+        self.fast = true;
         self
     }
 
@@ -243,6 +252,7 @@ impl Builder {
 
     fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {
         let tomcat = Tomcat::version(self.version).host_address(&format!("127.0.0.{}", n + 2));
+        let tomcat = if self.fast { tomcat.fast() } else { tomcat };
         self.contexts
             .iter()
             .enumerate()

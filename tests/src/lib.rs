@@ -6,6 +6,7 @@
 // A harness that can't go on must say so and stop the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod bench;
 pub mod binaries;
 pub mod certificate;
 pub mod chaos;
@@ -15,9 +16,11 @@ pub mod gateway;
 pub mod liar;
 pub mod link;
 pub mod load;
+pub mod maven;
 pub mod memcached;
 pub mod needs;
 pub mod nginx;
+pub mod often;
 pub mod origin;
 pub mod ports;
 pub mod process;
@@ -36,6 +39,7 @@ pub use link::Link;
 pub use load::Load;
 pub use memcached::Memcached;
 pub use nginx::Nginx;
+pub use often::often;
 pub use origin::Origin;
 pub use sidecar::Sidecar;
 pub use tomcat::Tomcat;

@@ -42,6 +42,11 @@ impl Memcached {
         self.port
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

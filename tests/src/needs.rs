@@ -46,6 +46,14 @@ pub fn ensure_nginx() {
     install(|| if find("nginx").is_none() { vec!["nginx-light"] } else { Vec::new() });
 }
 
+/// Makes sure that HAProxy is there.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_haproxy() {
+    install(|| if find("haproxy").is_none() { vec!["haproxy"] } else { Vec::new() });
+}
+
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
     lock.lock().unwrap();

@@ -51,6 +51,11 @@ impl Nginx {
         &self.config
     }
 
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// A client of it.
     pub fn client(&self, port: u16) -> Client {
         Client::new(port)

@@ -21,6 +21,9 @@ pub struct Builder {
     contexts: Vec<Deployed>,
     address: String,
     user: Option<User>,
+    jvm: &'static [&'static str],
+    /// A session manager in place of the one that users are told, with its jars.
+    manager: Option<(String, Vec<PathBuf>)>,
 }
 
 /// A running Tomcat.
@@ -29,6 +32,7 @@ pub struct Tomcat {
     version: TomcatVersion,
     port: u16,
     user: Option<User>,
+    jvm: &'static [&'static str],
     base: tempfile::TempDir,
     /// Path and store directory of each context.
     pub contexts: Vec<(String, PathBuf)>,
@@ -37,7 +41,8 @@ pub struct Tomcat {
 impl Tomcat {
     /// A Tomcat of this version without a context yet.
     pub fn version(version: TomcatVersion) -> Builder {
-        Builder { version, contexts: Vec::new(), address: "127.0.0.1".into(), user: None }
+        let address = "127.0.0.1".into();
+        Builder { version, contexts: Vec::new(), address, user: None, jvm: QUICK_TO_START, manager: None }
     }
 
     /// A CATALINA_BASE with what every Tomcat has, and no `server.xml` yet. `InetAddress.getLocalHost()` returns `address` there.
@@ -62,8 +67,8 @@ impl Tomcat {
 
     /// A Tomcat of such a base, which has its files by now, with a connector on this port of 127.0.0.1. Does not wait.
     pub fn of_base(version: TomcatVersion, base: tempfile::TempDir, port: u16) -> Self {
-        let process = launch(version, port, None, base.path());
-        Self { process, version, port, user: None, base, contexts: Vec::new() }
+        let process = launch(version, port, None, QUICK_TO_START, base.path());
+        Self { process, version, port, user: None, jvm: QUICK_TO_START, base, contexts: Vec::new() }
     }
 
     /// The connector's port on 127.0.0.1.
@@ -94,7 +99,7 @@ impl Tomcat {
     /// Kills it if it runs and starts it again on the same port.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(self.version, self.port, self.user, self.base.path());
+        self.process = launch(self.version, self.port, self.user, self.jvm, self.base.path());
         self.await_ready();
     }
 
@@ -147,6 +152,20 @@ impl Builder {
         self
     }
 
+    /// As in production: the JVM compiles what is hot as well as it can. It takes longer to start.
+    #[must_use]
+    pub fn fast(mut self) -> Self {
+        self.jvm = FAST;
+        self
+    }
+
+    /// Another `<Manager>` in place of the one that users are told, without the valve, with these jars in `lib`.
+    #[must_use]
+    pub fn manager(mut self, manager: &str, jars: Vec<PathBuf>) -> Self {
+        self.manager = Some((manager.to_owned(), jars));
+        self
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Panics
@@ -170,12 +189,19 @@ impl Builder {
             let _ = std::fs::DirBuilder::new().recursive(true).mode(0o770).create(&deployed.store);
         }
         std::fs::write(base.path().join("conf/server.xml"), self.server_xml(port)).unwrap();
+        if let Some((_, jars)) = &self.manager {
+            std::fs::create_dir(base.path().join("lib")).unwrap();
+            for jar in jars {
+                std::fs::copy(jar, base.path().join("lib").join(jar.file_name().unwrap())).unwrap();
+            }
+        }
         if let Some(user) = self.user {
             give(base.path(), user);
         }
-        let process = launch(self.version, port, self.user, base.path());
+        let jvm = self.jvm;
+        let process = launch(self.version, port, self.user, jvm, base.path());
         let contexts = self.contexts.into_iter().map(|deployed| (deployed.path, deployed.store)).collect();
-        Tomcat { process, version: self.version, port, user: self.user, base, contexts }
+        Tomcat { process, version: self.version, port, user: self.user, jvm, base, contexts }
     }
 
     /// The file that users are told to take over, with our port, our contexts, and users to log in.
@@ -184,6 +210,12 @@ impl Builder {
         let told = std::fs::read_to_string(format!("{told}/tomcat-{}.xml", self.version.line())).unwrap();
         let (before, context) = told.split_once("<Context path=\"\" docBase=\"ROOT\">").unwrap();
         let (context, after) = context.split_once("</Context>").unwrap();
+        let (mut before, mut context) = (before.to_owned(), context.to_owned());
+        if let Some((manager, _)) = &self.manager {
+            before = replaced(&before, VALVE, "");
+            context.clone_from(manager);
+        }
+        let context = context.as_str();
         let deploy = |deployed: &Deployed| {
             let classes = webapp::build(self.version, deployed.app);
             let store = deployed.store.display().to_string();
@@ -205,7 +237,11 @@ impl Builder {
                 deployed.path,
                 classes.display(),
                 if deployed.app == webapp::App::SharedCookie { shared } else { "" },
-                replaced(&context, "/dev/shm/satchel/ROOT", &store),
+                // Another manager keeps its sessions elsewhere.
+                match self.manager {
+                    Some(_) => context,
+                    None => replaced(&context, "/dev/shm/satchel/ROOT", &store),
+                },
             )
         };
         let contexts: String =
@@ -222,7 +258,7 @@ impl Builder {
             })
             .collect();
         let after = replaced(after, "</Host>", &format!("</Host>{hosts}"));
-        let before = replaced(before, "port=\"8080\"", &format!("port=\"{port}\" {CONNECTOR}"));
+        let before = replaced(&before, "port=\"8080\"", &format!("port=\"{port}\" {CONNECTOR}"));
         let before = replaced(
             &before,
             "<Host ",
@@ -244,6 +280,18 @@ fn replaced(text: &str, this: &str, by: &str) -> String {
     text.replace(this, by)
 }
 
+const VALVE: &str = "<Valve className=\"org.apache.catalina.valves.PersistentValve\"/>";
+const QUICK_TO_START: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// `--add-opens` as Tomcat's own `catalina.sh` gives them; msm's kryo looks into `java.util` and `java.lang`, too.
+const FAST: &[&str] = &[
+    "-Xms512m",
+    "-Xmx512m",
+    "-XX:+UseParallelGC",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",
+    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
+    "--add-opens=java.base/java.io=ALL-UNNAMED",
+];
 const CONNECTOR: &str = r#"maxThreads="60" maxPostSize="-1" maxSwallowSize="-1""#;
 const REALM: &str = r#"<Realm className="org.apache.catalina.realm.MemoryRealm"/>"#;
 const USERS: &str = r#"<tomcat-users><user username="alice" password="secret" roles="user"/></tomcat-users>"#;
@@ -256,7 +304,7 @@ fn give(path: &Path, user: User) {
     }
 }
 
-fn launch(version: TomcatVersion, port: u16, user: Option<User>, base: &Path) -> Process {
+fn launch(version: TomcatVersion, port: u16, user: Option<User>, jvm: &[&str], base: &Path) -> Process {
     let home = version.home().unwrap();
     let jar = |name: &str| home.join("bin").join(name).display().to_string();
     let java = needs::find("java").expect("java");
@@ -274,7 +322,8 @@ fn launch(version: TomcatVersion, port: u16, user: Option<User>, base: &Path) ->
             command
                 .args(["-c", script])
                 .arg(java)
-                .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
+                .args(jvm)
+                .arg("-Xshare:auto")
                 .arg("-Djava.security.egd=file:/dev/./urandom")
                 .arg("-Dtomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar")
                 .arg(format!("-Djdk.net.hosts.file={}", base.join("hosts").display()))

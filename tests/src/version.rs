@@ -1,12 +1,10 @@
 //! Which Tomcat: Debian's 10.1 always; others from Maven's repository when it can be reached.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
 
-use crate::{binaries, needs};
+use crate::{maven, needs};
 
 /// Where a line is, or why it is not.
 type Known = (TomcatVersion, Result<PathBuf, String>);
@@ -87,43 +85,17 @@ impl TomcatVersion {
 
 /// The first of `versions` that is below `target/tomcats` or can be had.
 fn download(versions: &[&str]) -> Result<PathBuf, String> {
-    let directory = binaries::target().parent().unwrap().join("tomcats");
-    std::fs::create_dir_all(&directory).unwrap();
-    let lock = File::create(directory.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let Some(mvn) = needs::find("mvn") else { return Err("mvn is not installed".into()) };
-    let found = versions.iter().find_map(|version| {
-        let home = directory.join(format!("apache-tomcat-{version}"));
-        (home.exists() || fetch(&mvn, version, &directory)).then_some(home)
-    });
-    found.ok_or_else(|| format!("none of {versions:?} could be fetched with mvn"))
-}
-
-/// Unpacks one into `directory`. A version that is not to be had is not asked for again within an hour.
-fn fetch(mvn: &Path, version: &str, directory: &Path) -> bool {
-    const AGAIN: Duration = Duration::from_secs(3600);
-    let marker = directory.join(format!("{version}.missing"));
-    let age = marker.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-    if age.is_some_and(|age| age < AGAIN) {
-        return false;
+    let mut why = String::new();
+    for version in versions {
+        let found = maven::directory("tomcats", &format!("apache-tomcat-{version}"), &[], |runs| {
+            let artifact = format!("-Dartifact=org.apache.tomcat:tomcat:{version}:tar.gz");
+            runs.mvn(&["dependency:copy", "-DoutputDirectory=.", &artifact])
+                && runs.run(Command::new("tar").args(["-xzf", &format!("tomcat-{version}.tar.gz")]))
+        });
+        match found {
+            Ok(home) => return Ok(home),
+            Err(error) => why = error,
+        }
     }
-    // Put in place when it is whole.
-    let scratch = tempfile::tempdir_in(directory).unwrap();
-    let run = |command: &mut Command| {
-        command.current_dir(&scratch).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    let done = run(Command::new(mvn)
-        .args(["--quiet", "--batch-mode", "dependency:copy", "-DoutputDirectory=."])
-        .arg(format!("-Dartifact=org.apache.tomcat:tomcat:{version}:tar.gz")))
-        && run(Command::new("tar").args(["-xzf", &format!("tomcat-{version}.tar.gz")]))
-        && std::fs::rename(
-            scratch.path().join(format!("apache-tomcat-{version}")),
-            directory.join(format!("apache-tomcat-{version}")),
-        )
-        .is_ok();
-    if !done {
-        let _ = File::create(marker);
-    }
-    done
+    Err(why)
 }

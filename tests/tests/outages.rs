@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use satchel_tests::{Client, Farm, Load, Sidecar, eventually};
+use satchel_tests::{Client, Farm, Load, Sidecar, eventually, often};
 
 const USERS: usize = 40;
 /// How long a node is away.
@@ -108,11 +108,10 @@ fn r18_r24_each_node_is_cut_off_in_turn() {
 
 #[test]
 fn r18_a_primary_that_dies_under_two_parallel_requests_loses_nothing() {
-    const TIMES: usize = 100;
     let mut farm = Farm::builder().nodes(2).start();
     let mut user = user_on(&farm, 0);
     let (mut told, mut failed) = (BTreeSet::from([1]), 0);
-    for _ in 0..TIMES {
+    for _ in 0..often(30, 100) {
         let node = node_of(&user);
         let ran = farm.counted("runs");
         let requests: Vec<_> = farm
@@ -224,6 +223,32 @@ fn r24_the_third_copy_from_when_a_node_was_away_brings_nothing_back() {
         let mut late = user.at(sidecar.port());
         let seen = late.send("GET", "/kind/small?read=1", &[("Cookie", &cookie)], b"");
         assert_eq!((seen.status, seen.field("n").as_deref()), (200, Some("null")), "{}", seen.text());
+    }
+}
+
+#[test]
+fn r24_a_node_that_was_away_while_a_session_ended_brings_nothing_back() {
+    let mut farm = Farm::builder().nodes(3).links().set("session.backup_timeout", "\"0ms\"").start();
+    // The session's first node, and its second one.
+    for away in [0, 1] {
+        let mut user = user_on(&farm, 0);
+        let cookie = user.cookie_header("/");
+        let before = farm.nodes[away].records();
+        farm.links[away].cut();
+        eventually("the session has ended", || user.get("/kind/invalidate").status == 200);
+        farm.links[away].mend();
+        all_up(&farm);
+        eventually("the old copy is gone", || farm.nodes[away].records().len() < before.len());
+        // Those who know that it has ended forget it.
+        for node in (0..3).filter(|node| *node != away) {
+            farm.nodes[node].restart();
+        }
+        for sidecar in &farm.sidecars {
+            let mut late = user.at(sidecar.port());
+            let seen = late.send("GET", "/kind/small?read=1", &[("Cookie", &cookie)], b"");
+            assert_eq!((seen.status, seen.field("n").as_deref()), (200, Some("null")), "{}", seen.text());
+        }
+        all_up(&farm);
     }
 }
 

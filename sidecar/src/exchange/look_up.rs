@@ -77,6 +77,8 @@ pub(super) struct Read {
 struct Seen {
     node: NodeIndex,
     read: Result<Option<Read>, NodeError>,
+    /// In which life of the node, where that matters: at home.
+    life: Option<Incarnation>,
     unreadable: bool,
 }
 
@@ -247,7 +249,9 @@ impl Seen {
 
     fn place(&self) -> Place {
         let read = self.read.as_ref().ok().and_then(Option::as_ref);
-        Place { node: self.node, there: read.map(Read::there) }
+        read.map_or(Place { life: self.life, ..Place::nothing(self.node) }, |read| {
+            Place::of(self.node, read.there())
+        })
     }
 }
 
@@ -260,7 +264,7 @@ impl Search {
         let ask_others = async { if certain { Vec::new() } else { self.peek_at(others()).await } };
         // One round trip, also when others are asked.
         let (locked, mut seen) = tokio::join!(self.lock_and_get(home, cached.is_none()), ask_others);
-        let Locked { lock, read, waited } = match locked {
+        let Locked { lock, read, life, waited } = match locked {
             Ok(locked) => locked,
             Err(LockError::Busy) => return Err(Refusal::Busy),
             Err(LockError::Node) if !core.nodes.is_up(home) => return Ok(Step::Down),
@@ -278,7 +282,7 @@ impl Search {
                     seen = self.peek_at(others()).await;
                 }
                 let unreadable = matches!(nothing, Step::Unreadable);
-                seen.insert(0, Seen { node: home, read: Ok(read), unreadable });
+                seen.insert(0, Seen { node: home, read: Ok(read), life: Some(life), unreadable });
                 self.compare(cached, seen).await
             }
             other => other,
@@ -303,7 +307,7 @@ impl Search {
     async fn peek_at(&self, nodes: Vec<NodeIndex>) -> Vec<Seen> {
         join_all(nodes.into_iter().map(async |node| {
             let read = self.core.peek(node, &self.key).await;
-            Seen { node, read, unreadable: false }
+            Seen { node, read, life: None, unreadable: false }
         }))
         .await
     }
@@ -367,7 +371,7 @@ impl Search {
                 && !belongs.contains(&Some(other.node))
                 && let Some(there) = other.place().there
             {
-                drop_leftover(&self.core.nodes, other.node, self.key.record(), there).await;
+                let _ = drop_leftover(&self.core.nodes, other.node, self.key.record(), there).await;
             }
         }
     }
@@ -389,7 +393,7 @@ impl Search {
                         None => return Ok(Step::Gone),
                     }
                 }
-                let place = Place { node: home, there: Some(read.there()) };
+                let place = Place::of(home, read.there());
                 match self.open(home, &read, place).await {
                     Ok(session) => {
                         self.note_rollback(&session).await;
@@ -496,7 +500,8 @@ impl Search {
         let get = |value| Command::Get { key: self.key.record(), value };
         if self.access != Access::Locked {
             let answers = core.nodes.run(node, &[get(value)]).await?;
-            return Ok(Locked { lock: None, read: Read::of(&answers, 0), waited: false });
+            let (read, life) = (Read::of(&answers, 0), answers.incarnation);
+            return Ok(Locked { lock: None, read, life, waited: false });
         }
         let mut backoff = Backoff::new(self.deadline.saturating_duration_since(Instant::now()));
         let mut began = Instant::now();
@@ -504,7 +509,8 @@ impl Search {
         loop {
             let (lock, answers) = core.locks.take(&self.key, node, Some(get(value))).await?;
             if lock.is_some() {
-                return Ok(Locked { lock, read: Read::of(&answers, 1), waited: waits });
+                let (read, life) = (Read::of(&answers, 1), answers.incarnation);
+                return Ok(Locked { lock, read, life, waited: waits });
             }
             // Not won: what was read counts for nothing.
             if !std::mem::replace(&mut waits, true) {
@@ -526,6 +532,8 @@ struct Locked {
     /// `None` for a request that takes none.
     lock: Option<Lock>,
     read: Option<Read>,
+    /// Of the node.
+    life: Incarnation,
     waited: bool,
 }
 
@@ -556,7 +564,7 @@ mod tests {
     #[test]
     fn r07_a_cas_of_another_life_means_nothing() {
         let life = Incarnation { pid: 7, started: 100 };
-        let primary = Place { node: 0, there: Some(There { incarnation: life, cas: 5 }) };
+        let primary = Place::seen(0, life, Some(5));
         let file = crate::file::session_file::tests::sample("A", 1800, b"");
         let session = Session {
             file: SessionFile::parse(file).unwrap(),

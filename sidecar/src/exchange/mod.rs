@@ -8,7 +8,7 @@ pub mod chunks;
 pub mod copies;
 pub mod fence;
 pub mod late;
-mod leftovers;
+pub mod leftovers;
 pub mod load;
 mod look_up;
 pub mod outbox;
@@ -31,6 +31,7 @@ use satchel_common::server::Working;
 
 use access::{Access, Learned, Locking, OnLockTimeout};
 
+use leftovers::Leftovers;
 use outbox::Outbox;
 
 use crate::agreement::Agreed;
@@ -133,6 +134,8 @@ pub struct Core {
     pub suspects: Mutex<HashSet<(usize, String)>>,
     /// Stores that no node took.
     pub outbox: Outbox,
+    /// Old copies on nodes that are away.
+    pub leftovers: Arc<Leftovers>,
     /// Ids that clients were told of and whose sessions have not come (R14).
     pub late: late::Late,
     /// What requests were seen to do to their sessions, for locking "auto".

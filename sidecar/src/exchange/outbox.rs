@@ -171,11 +171,12 @@ impl Core {
         kept
     }
 
-    /// Delivers what waits, for ever.
+    /// Delivers what waits for a node, for ever.
     pub async fn deliver(self: Arc<Self>) {
         loop {
             sleep(STEP).await;
             self.deliver_all().await;
+            self.drop_noted_leftovers().await;
         }
     }
 
@@ -260,7 +261,7 @@ impl Core {
             base: Version {
                 counter: entry.base,
                 writer: before.as_ref().map_or(0, |before| before.writer),
-                primary: Place { node: home, there },
+                primary: there.map_or(Place::nothing(home), |there| Place::of(home, there)),
                 backup: None,
             },
             ttl: entry.ttl,

@@ -138,12 +138,11 @@ impl Core {
             None if keep => node,
             None => return Err(NodeError::Down.into()),
         };
-        let nothing = |node| Place { node, there: None };
         let mut base = Version {
             counter: 0,
             writer: 0,
-            primary: nothing(node),
-            backup: self.backup_of(node).map(nothing),
+            primary: Place::nothing(node),
+            backup: self.backup_of(node).map(Place::nothing),
         };
         let record = |base| {
             let stored = session(&cookie_attributes, &file);
@@ -156,7 +155,7 @@ impl Core {
         {
             base.counter = found.counter;
             base.writer = found.writer;
-            base.primary.there = Some(found.there);
+            base.primary = Place::of(node, found.there);
             base.backup = None;
             result = self.write_new(record(base), keep).await;
         }
@@ -237,10 +236,7 @@ impl Core {
             Some(Reply::Hit(item)) => Some(item),
             _ => None,
         };
-        let place = Place {
-            node,
-            there: there.map(|item| There { incarnation: answers.incarnation, cas: item.cas }),
-        };
+        let place = Place::seen(node, answers.incarnation, there.map(|item| item.cas));
         let whole = match &old.chunks {
             Some(chunks) => self.touch_chunks(node, chunks, old.ttl).await.ok()?,
             None => true,

@@ -127,8 +127,7 @@ impl Core {
             let next = fence::after(first.as_ref().map(reply), record.insists);
             match (next, first) {
                 (Next::Stored(cas), Ok(answers)) => {
-                    let there = There { incarnation: answers.incarnation, cas };
-                    let first = Place { node: primary.node, there: Some(there) };
+                    let first = Place::seen(primary.node, answers.incarnation, Some(cas));
                     if home != primary.node {
                         self.still_first(&record, first, &second, &sealed).await?;
                         let version = self.moved_home(home, first, second, &sealed);
@@ -150,15 +149,15 @@ impl Core {
                     self.metrics.overwritten.add();
                     base.counter = found.counter;
                     base.writer = found.writer;
-                    base.primary.there = Some(found.there);
+                    base.primary = Place::of(primary.node, found.there);
                     base.backup = None;
                 }
                 // The primary has forgotten it, but the second copy was the loaded version: made anew from it (R17).
                 (Next::Vanished, _) => {
                     self.metrics.vanished.add();
                     match second {
-                        Second::Stored { place, loaded: true } if base.primary.there.is_some() => {
-                            base.primary.there = None;
+                        Second::Stored { place, loaded: true } if base.primary.life.is_some() => {
+                            base.primary = Place::nothing(primary.node);
                             base.backup = Some(place);
                         }
                         _ => {
@@ -195,7 +194,7 @@ impl Core {
     fn moved_home(&self, home: NodeIndex, left: Place, arrived: Second, sealed: &Sealed) -> Version {
         match arrived {
             Second::Stored { place, .. } => sealed.version(place, None),
-            _ => sealed.version(Place { node: home, there: None }, Some(left)),
+            _ => sealed.version(Place::nothing(home), Some(left)),
         }
     }
 
@@ -209,16 +208,34 @@ impl Core {
         error: NodeError,
     ) -> Result<Written, StoreError> {
         let lost = record.base.primary.node;
-        let Second::Stored { place: primary, .. } = second else { return Err(error.into()) };
+        let Second::Stored { place: primary, loaded } = second else { return Err(error.into()) };
         if self.nodes.is_up(lost) {
             // It answers others: they would read the old state there.
             self.undo(record.target, lost, second).await;
             return Err(error.into());
         }
+        // Over nothing that was loaded: what a node has that was thought away may be newer, and it would not be asked (R17).
+        if !loaded && !record.insists && self.is_overtaken(record, primary.node, sealed).await {
+            self.withdraw(record, second).await;
+            return Err(StoreError::Conflict);
+        }
         let third = self.write_second(record.target, primary.node, None, sealed, &[lost]).await;
         let backup = self.second_copy(record, primary, third, sealed).await?;
         let version = sealed.version(primary, backup);
         Ok(Written { version, named, chunks: sealed.manifest() })
+    }
+
+    /// Whether another node than `ours` has a version that is as new as the one that was written.
+    async fn is_overtaken(&self, record: &Record<'_>, ours: NodeIndex, sealed: &Sealed) -> bool {
+        let nodes = &self.nodes;
+        for node in nodes.all().filter(|node| *node != ours && nodes.is_up(*node)) {
+            if let Ok(Some(read)) = self.peek(node, record.target.key).await
+                && !flags::is_newer(flags::of(sealed.counter, 0), read.item.flags)
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// The second copy in the end: a node that failed is replaced by the next one that is up (R18).
@@ -313,7 +330,8 @@ impl Core {
                     }
                     Ok(read) => {
                         let loaded = read.as_ref().is_some_and(is_loaded);
-                        (Place { node, there: read.as_ref().map(Read::there) }, loaded)
+                        let nothing = Place::nothing(node);
+                        (read.map_or(nothing, |read| Place::of(node, read.there())), loaded)
                     }
                     Err(_) => return Second::Failed(node),
                 },
@@ -321,8 +339,8 @@ impl Core {
             match self.put(target, at, sealed).await {
                 Ok(answers) => match reply(&answers) {
                     Reply::Stored(cas) => {
-                        let there = Some(There { incarnation: answers.incarnation, cas: *cas });
-                        return Second::Stored { place: Place { node, there }, loaded };
+                        let place = Place::seen(node, answers.incarnation, Some(*cas));
+                        return Second::Stored { place, loaded };
                     }
                     // Not what we thought: look.
                     _ => known = None,
@@ -343,7 +361,7 @@ impl Core {
         let answers = self.nodes.run(node, &[Command::Get { key: key.record(), value: true }]).await?;
         Ok(match reply(&answers) {
             Reply::Hit(item) if item.value.as_ref() == Some(&sealed.value) => {
-                Some(Place { node, there: Some(There { incarnation: answers.incarnation, cas: item.cas }) })
+                Some(Place::seen(node, answers.incarnation, Some(item.cas)))
             }
             _ => None,
         })
@@ -367,10 +385,10 @@ impl Core {
     /// The second copy was written, and of what was loaded nothing was left: somebody may have ended the session, and his tombstone be on
     /// other nodes.
     async fn withdraw(&self, record: &Record<'_>, second: Second) {
-        if let Second::Stored { place: Place { node, there: Some(there) }, loaded: false } = second
+        if let Second::Stored { place: Place { node, there: Some(there), .. }, loaded: false } = second
             && !record.insists
         {
-            drop_leftover(&self.nodes, node, record.target.key.record(), there).await;
+            let _ = drop_leftover(&self.nodes, node, record.target.key.record(), there).await;
         }
     }
 
@@ -402,12 +420,9 @@ impl Core {
             ttl: ttl.on_the_wire(unix_time()),
             mode: to.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
         };
-        let answers = self.nodes.run_in(to.node, &[set], to.there.map(|there| there.incarnation)).await?;
+        let answers = self.nodes.run_in(to.node, &[set], to.life).await?;
         match reply(&answers) {
-            Reply::Stored(cas) => {
-                let there = Some(There { incarnation: answers.incarnation, cas: *cas });
-                Ok(Place { node: to.node, there })
-            }
+            Reply::Stored(cas) => Ok(Place::seen(to.node, answers.incarnation, Some(*cas))),
             _ => Err(StoreError::Conflict),
         }
     }
@@ -420,7 +435,7 @@ impl Core {
         let primary = base.primary.node;
         let result = match self.seal_again(record, base, ttl, loaded).await {
             Ok(sealed) => {
-                let nothing = Place { node: primary, there: None };
+                let nothing = Place::nothing(primary);
                 if let Second::Stored { place, .. } = second {
                     let _ = self.put(record.target, place, &sealed).await;
                 }
@@ -465,8 +480,39 @@ impl Core {
         result
     }
 
-    /// The record's own item. A store without an answer is looked for.
+    /// The record's own item. A store without an answer is looked for, and sent again if it has not taken effect: others may have seen the
+    /// copy on the other node, which would have to be taken back.
     async fn put_item(
+        &self,
+        target: &Target<'_>,
+        place: Place,
+        sealed: &Sealed,
+    ) -> Result<Answers, NodeError> {
+        let first = self.send_item(target, place, sealed).await;
+        if !is_unknown(&first) {
+            return first;
+        }
+        let found = self.look_for(target, place, sealed).await?;
+        let there = match reply(&found) {
+            Reply::Stored(_) => return Ok(found),
+            Reply::Hit(item) => Some(There { incarnation: found.incarnation, cas: item.cas }),
+            _ => None,
+        };
+        if there != place.there {
+            return Err(NodeError::Timeout);
+        }
+        match self.send_item(target, place, sealed).await {
+            // The first one may have been late.
+            Ok(answers) if matches!(reply(&answers), Reply::Stored(_)) => Ok(answers),
+            again => match self.look_for(target, place, sealed).await {
+                Ok(found) if matches!(reply(&found), Reply::Stored(_)) => Ok(found),
+                _ if is_unknown(&again) => Err(NodeError::Timeout),
+                _ => again,
+            },
+        }
+    }
+
+    async fn send_item(
         &self,
         target: &Target<'_>,
         place: Place,
@@ -479,11 +525,17 @@ impl Core {
             ttl: sealed.ttl.on_the_wire(unix_time()),
             mode: place.there.map_or(Mode::Add, |there| Mode::Cas(there.cas)),
         };
-        let only = place.there.map(|there| there.incarnation);
-        let result = self.nodes.run_in(place.node, &[set], only).await;
-        if !matches!(result, Err(NodeError::Timeout | NodeError::Unreachable(_))) {
-            return result;
-        }
+        // Where nothing was seen, nothing must have been forgotten since (R17).
+        self.nodes.run_in(place.node, &[set], place.life).await
+    }
+
+    /// What is there: `Stored` if it is this very record.
+    async fn look_for(
+        &self,
+        target: &Target<'_>,
+        place: Place,
+        sealed: &Sealed,
+    ) -> Result<Answers, NodeError> {
         let get = Command::Get { key: target.key.record(), value: true };
         let answers = if self.settings().copies > 1 {
             self.nodes.run(place.node, &[get]).await?
@@ -491,12 +543,12 @@ impl Core {
             // There is no other copy to go on with.
             self.nodes.run_anyway(place.node, &[get]).await?
         };
-        match reply(&answers) {
+        Ok(match reply(&answers) {
             Reply::Hit(item) if item.value.as_ref() == Some(&sealed.value) => {
-                Ok(Answers { replies: vec![Reply::Stored(item.cas)], ..answers })
+                Answers { replies: vec![Reply::Stored(item.cas)], ..answers }
             }
-            _ => Err(NodeError::Timeout),
-        }
+            _ => answers,
+        })
     }
 
     async fn seal(
@@ -554,6 +606,11 @@ fn may_go_on(first: &Result<Answers, NodeError>) -> bool {
             )
         }
     }
+}
+
+/// Whether a command may have taken effect.
+fn is_unknown(result: &Result<Answers, NodeError>) -> bool {
+    matches!(result, Err(NodeError::Timeout | NodeError::Unreachable(_)))
 }
 
 /// The answer to a batch of one.

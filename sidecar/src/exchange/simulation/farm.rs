@@ -34,8 +34,10 @@ struct Plan {
     tabs: usize,
     requests: usize,
     faults: Faults,
-    /// Nodes go and come back: one at a time, and the next when each session has two copies again.
+    /// Nodes go and come back, one at a time.
     outages: bool,
+    /// The next one goes when each session has been used, and so has two copies again; otherwise when all know that the last one is back.
+    repaired: bool,
     /// Nodes are killed without regard to the copies that are left.
     reckless: bool,
     /// Sidecars are killed and come back empty.
@@ -253,6 +255,7 @@ const SMALL: Plan = Plan {
     requests: 30,
     faults: NONE,
     outages: true,
+    repaired: true,
     reckless: false,
     crashes: true,
     tolerated: &[],
@@ -280,6 +283,12 @@ fn small_with_sidecars_that_sleep_while_nothing_is_to_do() {
 #[test]
 fn small_with_nodes_that_are_killed_at_any_time() {
     simulate(Plan { outages: false, reckless: true, tolerated: &[Kind::Gone], ..SMALL }, 60);
+}
+
+/// Who does not use his session loses it when one node after the other forgets it; but he never sees it again as it once was.
+#[test]
+fn small_with_sessions_that_nobody_uses_between_outages() {
+    simulate(Plan { repaired: false, crashes: false, requests: 60, tolerated: &[Kind::Gone], ..SMALL }, 30);
 }
 
 #[test]

@@ -219,3 +219,31 @@ async fn r06_who_leaves_in_the_middle_leaves_no_lock_behind() {
         assert_eq!(locks(&scene.key) + locks(&unknown_key), 0, "who left after {patience:?}");
     }
 }
+
+/// The node with the lock had nothing of the session, whose other copy was found; until the store the node was restarted, the session
+/// ended, and everybody who knew forgot it.
+#[tokio::test(start_paused = true)]
+async fn r17_where_nothing_was_seen_nothing_may_have_been_forgotten_since() {
+    let scene = Scene::new(3, 2).await;
+    scene.memories[0].lock().unwrap().restart();
+    let found = scene.find(1, 0, Access::Locked).await;
+    scene.sidecars[1].gate.stop(Duration::from_secs(60));
+    scene.memories[0].lock().unwrap().restart();
+    let end = scene.find(0, 0, Access::Locked).await;
+    scene.sidecars[0].core.bury(&scene.target(), &end.session, Ended::Invalidated).await.unwrap();
+    drop(end);
+    sleep(Duration::from_secs(10)).await;
+    for node in [0, 1] {
+        scene.memories[node].lock().unwrap().restart();
+    }
+    scene.sidecars[1].gate.go_on();
+    let changed = file(&BTreeSet::from([1]), false);
+    let stored = scene.sidecars[1].core.store(&scene.target(), &found.session, changed).await;
+    assert!(stored.is_err(), "{stored:?}");
+    drop(found);
+    sleep(Duration::from_secs(10)).await;
+    for by in 0..2 {
+        let looked_up = scene.look_up(by, 0, Access::Locked).await;
+        assert!(!matches!(looked_up, Ok(Lookup::Found(_))), "it had ended");
+    }
+}

@@ -73,6 +73,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
         settings: ArcSwap::from_pointee(settings(memories.len().min(2))),
         suspects: Mutex::default(),
         outbox: Outbox::default(),
+        leftovers: Arc::default(),
         late: Late::default(),
         learned: Default::default(),
         gathering: Default::default(),

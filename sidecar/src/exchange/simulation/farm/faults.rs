@@ -6,13 +6,20 @@ use super::*;
 /// In which time every session has to have two copies again, once its requests are answered.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(120);
 
+/// In which time every sidecar uses a node that is back: at least every 5 s it looks whether it is.
+const NOTICED_WITHIN: Duration = Duration::from_secs(6);
+
 impl World {
     /// Nodes go away and come back, one after the other: killed, cut off, or stopped.
     pub(super) async fn outages(self: Arc<Self>, mut random: SmallRng) {
         loop {
             sleep(Duration::from_millis(random.random_range(0..10_000))).await;
             // Two copies survive one failure at a time (R26).
-            self.repair(&mut random).await;
+            if self.plan.repaired {
+                self.repair(&mut random).await;
+            } else {
+                sleep(NOTICED_WITHIN).await;
+            }
             let node = self.node_in_use(&mut random);
             let how = Outage::any(&mut random);
             trace(|| Some(format!("node {node} goes ({how:?})")));
