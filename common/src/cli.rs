@@ -1,6 +1,7 @@
 //! The command line that both programs have.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// nginx's `-c` and `-t`.
 #[derive(Debug, clap::Args)]
@@ -17,3 +18,14 @@ pub struct Common {
 pub const EXIT_USAGE: u8 = 64;
 /// Exit status when the program could not start (EX_UNAVAILABLE of sysexits.h).
 pub const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Reads the command line. `Err`: it has been answered (`--help`), or was wrong; then the status is [`EXIT_USAGE`] and not clap's own 2.
+///
+/// # Errors
+/// The exit status.
+pub fn parse<T: clap::Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|answer| {
+        let _ = answer.print();
+        if answer.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    })
+}

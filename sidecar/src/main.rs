@@ -4,27 +4,43 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use rand::RngExt;
-use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{self, Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 use sidecar::config::Config;
-use sidecar::run;
+use sidecar::{doctor, run, session};
 
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
     new_keys: bool,
     #[command(flatten)]
     common: Option<Common>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Doctor(doctor::command::Args),
+    Session(session::command::Args),
 }
 
 /// Reads the command line, and runs.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match cli::parse() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
+    match args.command {
+        Some(Command::Doctor(args)) => return doctor::command::run(args),
+        Some(Command::Session(args)) => return session::command::run(args),
+        None => {}
+    }
     if args.new_keys {
         println!("keys = [\"{}\"]\nindex_key = \"{}\"", secret(), secret());
         return ExitCode::SUCCESS;
