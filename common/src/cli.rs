@@ -1,6 +1,7 @@
 //! The command line that both programs have.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// nginx's `-c` and `-t`.
 #[derive(Debug, clap::Args)]
@@ -19,3 +20,14 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// Exit status of an import that could not carry everything over.
 pub const EXIT_INCOMPLETE: u8 = 2;
+
+/// Reads the command line. `Err`: it has been answered (`--help`), or was wrong; then the status is [`EXIT_USAGE`] and not clap's own 2.
+///
+/// # Errors
+/// The exit status.
+pub fn parse<T: clap::Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|answer| {
+        let _ = answer.print();
+        if answer.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    })
+}

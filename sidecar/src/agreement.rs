@@ -113,8 +113,23 @@ impl Agreement {
         Self { revision: 0, ..self.clone() } == Self { revision: 0, ..other.clone() }
     }
 
+    /// The nodes, in their order.
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// The keys' fingerprints.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// The index key's fingerprint.
+    pub fn index_key(&self) -> &str {
+        &self.index_key
+    }
+
     /// In what a sidecar that has this cannot work with those that have `theirs`; `None`: it can.
-    fn difference(&self, theirs: &Self) -> Option<String> {
+    pub fn difference(&self, theirs: &Self) -> Option<String> {
         let both = |what: &str, ours: &[String], theirs: &[String]| {
             Some(format!("{what}: here [{}], the others [{}]", ours.join(" "), theirs.join(" ")))
         };
@@ -178,12 +193,7 @@ impl Agreed {
 /// Both sides, for people.
 pub async fn at_start(config: &Config) -> Result<Agreement, String> {
     let ours = Agreement::of(config);
-    let key = Farm::agreement(&config.farm);
-    let said = join_all(config.nodes.iter().chain(&config.retired_nodes).map(|node| {
-        let key = key.clone();
-        async move { said(connect(node, config.node_timeout).as_ref(), key).await }
-    }));
-    let newest = said.await.into_iter().flatten().flatten().max_by_key(|said| said.revision);
+    let newest = said_by_all(config).await.into_iter().max_by_key(|said| said.revision);
     match newest {
         None => Ok(ours),
         Some(theirs) => match ours.difference(&theirs) {
@@ -191,6 +201,16 @@ pub async fn at_start(config: &Config) -> Result<Agreement, String> {
             Some(difference) => Err(difference),
         },
     }
+}
+
+/// What sidecars have told each node within the last minute. Nodes that can't be asked are left out.
+pub async fn said_by_all(config: &Config) -> Vec<Agreement> {
+    let key = Farm::agreement(&config.farm);
+    let said = join_all(config.nodes.iter().chain(&config.retired_nodes).map(|node| {
+        let key = key.clone();
+        async move { said(connect(node, config.node_timeout).as_ref(), key).await }
+    }));
+    said.await.into_iter().flatten().flatten().collect()
 }
 
 async fn said(node: &dyn Node, key: String) -> Option<Option<Agreement>> {

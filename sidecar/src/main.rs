@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satchel_common::cli::{Common, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{self, Common, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
-use sidecar::run;
+use sidecar::{doctor, run, session};
 
 /// Measured: see docs/performance.md.
 #[global_allocator]
@@ -31,11 +31,22 @@ enum Command {
     /// Print the configuration that does what memcached-session-manager does, and write the XML that Tomcat needs with it. What can't be
     /// carried over is listed on standard error; then the exit status is 2.
     Import(Import),
+    Doctor(doctor::command::Args),
+    Session(session::command::Args),
 }
 
 /// Reads the command line, and runs.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match cli::parse() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
+    match args.command {
+        Some(Command::Doctor(args)) => return doctor::command::run(args),
+        Some(Command::Import(args)) => return import::run(&args),
+        Some(Command::Session(args)) => return session::command::run(args),
+        None => {}
+    }
     if args.new_keys {
         println!(
             "keys = [\"{}\"]\nindex_key = \"{}\"",
@@ -43,9 +54,6 @@ pub fn main() -> ExitCode {
             Secret::random().encoded()
         );
         return ExitCode::SUCCESS;
-    }
-    if let Some(Command::Import(args)) = args.command {
-        return import::run(&args);
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");

@@ -25,8 +25,7 @@ pub async fn watch(tomcat: SocketAddr) {
         return;
     }
     loop {
-        let list = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
-        match listener(&(list("tcp") + &list("tcp6")), tomcat) {
+        match listening(tomcat) {
             Some(ip) if !ip.is_loopback() => {
                 return log::warn!(
                     "Tomcat listens on port {} of every address, and can be reached past the sidecar: give its <Connector> \
@@ -38,6 +37,12 @@ pub async fn watch(tomcat: SocketAddr) {
             None => tokio::time::sleep(STEP).await,
         }
     }
+}
+
+/// The address on which connections to `target` are taken on this machine; `None`: nobody listens.
+pub fn listening(target: SocketAddr) -> Option<IpAddr> {
+    let list = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+    listener(&(list("tcp") + &list("tcp6")), target)
 }
 
 /// The address of the socket that takes connections to `target`: one of that very address, or else one of all.

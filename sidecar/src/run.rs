@@ -151,23 +151,32 @@ fn core(
     agreement: Agreement,
     in_flight: &InFlight,
 ) -> Result<(Core, watch::Sender<bool>), StartError> {
-    let metrics = Arc::new(Metrics::default());
-    let contexts = Contexts::new(config.contexts.clone());
-    let mut directories = Vec::new();
+    let (mut core, away) = core_without_tomcat(config, agreement, in_flight);
     let mut suspects = std::collections::HashSet::new();
-    for (index, context) in contexts.iter().enumerate() {
+    for (index, context) in core.contexts.iter().enumerate() {
         let (directory, found) = StoreDirectory::open(&context.directory)?;
-        directories.push(Arc::new(directory));
+        core.directories.push(Arc::new(directory));
         suspects.extend(found.into_iter().map(|id| (index, id)));
     }
+    core.suspects = Mutex::new(suspects);
+    Ok((core, away))
+}
+
+/// The same for who stands beside no Tomcat: it can look sessions up and end them, and hand none over.
+pub(crate) fn core_without_tomcat(
+    config: &Config,
+    agreement: Agreement,
+    in_flight: &InFlight,
+) -> (Core, watch::Sender<bool>) {
+    let metrics = Arc::new(Metrics::default());
     let named = |nodes: &[NodeConfig]| {
         nodes.iter().map(|node| (node.name.clone(), connect(node, config.node_timeout))).collect()
     };
     let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes), metrics.clone());
     let (away, away_known) = watch::channel(false);
     let core = Core {
-        contexts,
-        directories,
+        contexts: Contexts::new(config.contexts.clone()),
+        directories: Vec::new(),
         farm: Farm::new(&config.farm, config.index_key.as_ref().map(|key| key.0)),
         keys: ArcSwap::from_pointee(keys(&config.keys, &config.settings)),
         locks: Locks::new(nodes.clone(), metrics.clone()),
@@ -178,7 +187,7 @@ fn core(
         tomcat: Tomcat { address: config.tomcat.clone() },
         settings: ArcSwap::from_pointee(config.settings.clone()),
         agreed: Agreed::new(agreement),
-        suspects: Mutex::new(suspects),
+        suspects: Mutex::default(),
         outbox: Outbox::new(in_flight.clone()),
         leftovers: Arc::default(),
         late: Late::default(),
@@ -186,7 +195,7 @@ fn core(
         gathering: Default::default(),
         away_known,
     };
-    Ok((core, away))
+    (core, away)
 }
 
 /// The way to a node. Nothing is connected yet.

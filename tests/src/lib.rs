@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod certificate;
 pub mod chaos;
 pub mod client;
+pub mod doctor;
 pub mod farm;
 pub mod gateway;
 pub mod liar;
@@ -32,6 +33,7 @@ pub mod wait;
 pub mod webapp;
 
 pub use client::{Client, Response};
+pub use doctor::Doctor;
 pub use farm::Farm;
 pub use gateway::Gateway;
 pub use liar::Liar;

@@ -24,6 +24,26 @@ pub struct User {
     pub group: Option<u32>,
 }
 
+impl User {
+    /// `program` run by it, for root to start.
+    pub fn command(self, program: &Path) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(self.arguments()).arg("--").arg(program);
+        command
+    }
+
+    /// For setpriv.
+    fn arguments(self) -> Vec<String> {
+        let mut arguments =
+            vec!["--reuid".into(), self.uid.to_string(), "--regid".into(), self.gid.to_string()];
+        match self.group {
+            Some(group) => arguments.extend(["--groups".into(), group.to_string()]),
+            None => arguments.push("--clear-groups".into()),
+        }
+        arguments
+    }
+}
+
 /// Debian's `nobody`.
 pub const NOBODY: User = User { uid: 65534, gid: 65534, group: None };
 
@@ -51,11 +71,7 @@ impl Process {
         let out = File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new("setpriv");
         if let Some(user) = user.filter(|_| rustix::process::geteuid().is_root()) {
-            command.args(["--reuid", &user.uid.to_string(), "--regid", &user.gid.to_string()]);
-            match user.group {
-                Some(group) => command.args(["--groups", &group.to_string()]),
-                None => command.arg("--clear-groups"),
-            };
+            command.args(user.arguments());
         }
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         build(&mut command);

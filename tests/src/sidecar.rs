@@ -47,9 +47,14 @@ pub struct Sidecar {
 impl Sidecar {
     /// A sidecar beside this Tomcat, with its contexts.
     pub fn beside(tomcat: &Tomcat) -> Builder {
+        Self::of(tomcat.port(), &tomcat.contexts)
+    }
+
+    /// A sidecar beside a Tomcat on this port, with these contexts.
+    pub fn of(tomcat_port: u16, contexts: &[(String, PathBuf)]) -> Builder {
         Builder {
-            tomcat_port: tomcat.port(),
-            contexts: tomcat.contexts.clone(),
+            tomcat_port,
+            contexts: contexts.to_vec(),
             nodes: Vec::new(),
             settings: Vec::new(),
             user: None,
@@ -125,12 +130,17 @@ impl Sidecar {
         self.log().matches("Configuration reloaded").count()
     }
 
+    /// Its configuration file.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.path().join("sidecar.toml")
+    }
+
     /// Changes a line of its configuration file.
     ///
     /// # Panics
     /// When the configuration has no such text.
     pub fn change(&self, find: &str, replace: &str) {
-        let path = self.directory.path().join("sidecar.toml");
+        let path = self.configuration();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(find), "{find} in {text}");
         std::fs::write(&path, text.replace(find, replace)).unwrap();
@@ -264,16 +274,29 @@ impl Builder {
         sidecar.log()
     }
 
-    fn launch(self) -> Sidecar {
-        let (port, admin) = (ports::free(), ports::free());
+    /// Only writes its configuration: a directory with `sidecar.toml`.
+    ///
+    /// # Panics
+    /// When that can't be written.
+    pub fn write(&self) -> tempfile::TempDir {
+        self.write_for(ports::free(), ports::free())
+    }
+
+    fn write_for(&self, port: u16, admin: u16) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("sidecar.toml"), self.config(port, admin)).unwrap();
+        let file = directory.path().join("sidecar.toml");
+        std::fs::write(&file, self.config(port, admin)).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         if let Some(user) = self.user {
-            let file = directory.path().join("sidecar.toml");
             chown(&file, None, Some(user.gid)).unwrap();
-            std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
             std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         }
+        directory
+    }
+
+    fn launch(self) -> Sidecar {
+        let (port, admin) = (ports::free(), ports::free());
+        let directory = self.write_for(port, admin);
         let Self { user, hosts, program, environment, .. } = self;
         let how = Launch { user, hosts, program, environment };
         Sidecar { process: launch(&directory, &how), port, admin, how, directory }

@@ -38,6 +38,48 @@ pub struct Tomcat {
     pub contexts: Vec<(String, PathBuf)>,
 }
 
+/// A CATALINA_BASE that is written, and whose Tomcat has not been started.
+pub struct Prepared {
+    version: TomcatVersion,
+    port: u16,
+    user: Option<User>,
+    jvm: &'static [&'static str],
+    base: tempfile::TempDir,
+    /// Path and store directory of each context.
+    pub contexts: Vec<(String, PathBuf)>,
+}
+
+impl Prepared {
+    /// CATALINA_BASE.
+    pub fn base(&self) -> &Path {
+        self.base.path()
+    }
+
+    /// The connector's port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Another Tomcat for the same CATALINA_BASE.
+    #[must_use]
+    pub fn version(mut self, version: TomcatVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Which line of Tomcat.
+    pub fn line(&self) -> TomcatVersion {
+        self.version
+    }
+
+    /// Starts it and does not wait.
+    pub fn launch(self) -> Tomcat {
+        let Self { version, port, user, jvm, base, contexts } = self;
+        let process = launch(version, port, user, jvm, base.path());
+        Tomcat { process, version, port, user, jvm, base, contexts }
+    }
+}
+
 impl Tomcat {
     /// A Tomcat of this version without a context yet.
     pub fn version(version: TomcatVersion) -> Builder {
@@ -74,6 +116,11 @@ impl Tomcat {
     /// The connector's port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// CATALINA_BASE.
+    pub fn base(&self) -> &Path {
+        self.base.path()
     }
 
     /// The JVM's process id.
@@ -182,6 +229,14 @@ impl Builder {
     /// # Panics
     /// When it can't be started.
     pub fn launch(self) -> Tomcat {
+        self.prepare().launch()
+    }
+
+    /// Writes its CATALINA_BASE.
+    ///
+    /// # Panics
+    /// When that can't be written.
+    pub fn prepare(self) -> Prepared {
         needs::ensure();
         let base = Tomcat::base(self.version, &self.address);
         let port = ports::free();
@@ -198,10 +253,8 @@ impl Builder {
         if let Some(user) = self.user {
             give(base.path(), user);
         }
-        let jvm = self.jvm;
-        let process = launch(self.version, port, self.user, jvm, base.path());
         let contexts = self.contexts.into_iter().map(|deployed| (deployed.path, deployed.store)).collect();
-        Tomcat { process, version: self.version, port, user: self.user, jvm, base, contexts }
+        Prepared { version: self.version, port, user: self.user, jvm: self.jvm, base, contexts }
     }
 
     /// The file that users are told to take over, with our port, our contexts, and users to log in.
@@ -312,7 +365,8 @@ fn launch(version: TomcatVersion, port: u16, user: Option<User>, jvm: &[&str], b
     // A restart must not find the line of the run before.
     let _ = std::fs::remove_file(&log);
     // The shell only sets the umask, as catalina.sh does, and becomes the JVM.
-    let script = "umask 0027; exec \"$0\" \"$@\"";
+    let script =
+        "setenv=$1; shift; [ -r \"$setenv\" ] && . \"$setenv\"; umask ${UMASK:-0027}; exec \"$0\" \"$@\"";
     Process::start_as(
         user,
         &format!("Tomcat {} on {port}", version.name()),
@@ -322,6 +376,7 @@ fn launch(version: TomcatVersion, port: u16, user: Option<User>, jvm: &[&str], b
             command
                 .args(["-c", script])
                 .arg(java)
+                .arg(base.join("bin/setenv.sh"))
                 .args(jvm)
                 .arg("-Xshare:auto")
                 .arg("-Djava.security.egd=file:/dev/./urandom")

@@ -22,6 +22,8 @@ pub enum TomcatVersion {
     V9_0InPlace,
     /// The last 10.1 that writes session files in place.
     V10_1InPlace,
+    /// A 10.1 whose `FileStore` can't be loaded.
+    V10_1Broken,
 }
 
 impl TomcatVersion {
@@ -38,6 +40,7 @@ impl TomcatVersion {
         match self {
             Self::V9_0InPlace => "9.0.117",
             Self::V10_1InPlace => "10.1.55",
+            Self::V10_1Broken => "10.1.45",
             other => other.line(),
         }
     }
@@ -46,7 +49,7 @@ impl TomcatVersion {
     pub fn line(self) -> &'static str {
         match self {
             Self::V9_0 | Self::V9_0InPlace => "9.0",
-            Self::V10_1 | Self::V10_1InPlace => "10.1",
+            Self::V10_1 | Self::V10_1InPlace | Self::V10_1Broken => "10.1",
             Self::V11_0 => "11.0",
         }
     }
@@ -74,6 +77,7 @@ impl TomcatVersion {
             Self::V11_0 => download(&["11.0.26", "11.0.25"]),
             Self::V9_0InPlace => download(&["9.0.117"]),
             Self::V10_1InPlace => download(&["10.1.55"]),
+            Self::V10_1Broken => download(&["10.1.45"]),
         };
         if let Err(why) = &found {
             needs::skipped(&format!("Tomcat {}", self.name()), why);

@@ -11,6 +11,7 @@ pub mod late;
 pub mod leftovers;
 pub mod load;
 mod look_up;
+pub mod operate;
 pub mod outbox;
 pub mod settle;
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl StoreDirectory {
                 found.push(id.to_owned());
             }
         }
-        if !directory.access_times_move().map_err(no_access)? {
+        if !access_times_move(path, ".satchel-check").map_err(no_access)? {
             return Err(DirectoryError::NoAccessTimes(path.to_owned()));
         }
         Ok((directory, found))
@@ -274,18 +274,6 @@ impl StoreDirectory {
         Ok(names)
     }
 
-    fn access_times_move(&self) -> io::Result<bool> {
-        let path = self.path.join(".satchel-check");
-        let _ = fs::remove_file(&path);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(b"check")?;
-        futimens(&file, &SENTINEL)?;
-        fs::read(&path)?;
-        let moved = file.metadata()?.atime() != 0;
-        fs::remove_file(&path)?;
-        Ok(moved)
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -301,6 +289,19 @@ impl Drop for Claim {
             }
         }
     }
+}
+
+/// Whether access times move in a directory: tried with a file of this name.
+pub(crate) fn access_times_move(directory: &Path, name: &str) -> io::Result<bool> {
+    let path = directory.join(name);
+    let _ = fs::remove_file(&path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(b"check")?;
+    futimens(&file, &SENTINEL)?;
+    fs::read(&path)?;
+    let moved = file.metadata()?.atime() != 0;
+    fs::remove_file(&path)?;
+    Ok(moved)
 }
 
 fn file_name(id: &str) -> String {

@@ -2,9 +2,10 @@
 
 pub mod directory;
 pub mod finished;
+pub mod java;
 pub mod placed;
 pub mod session_file;
-mod way;
+pub(crate) mod way;
 
 pub use directory::{DirectoryError, StoreDirectory};
 pub use placed::{Placed, Seen};

@@ -102,6 +102,16 @@ impl SessionFile {
         i32::from_be_bytes(self.array(MAX_INACTIVE))
     }
 
+    /// When it was made, in milliseconds since 1970.
+    pub fn created(&self) -> i64 {
+        i64::from_be_bytes(self.array(CREATED))
+    }
+
+    /// When it was last changed by a request: one that changes nothing is not stored. In milliseconds since 1970.
+    pub fn changed(&self) -> i64 {
+        i64::from_be_bytes(self.array(self.layout.this_accessed))
+    }
+
     /// Whether no request has used it since the one that made it. The first one that does changes the file, whatever it does.
     pub fn is_new(&self) -> bool {
         self.bytes[IS_NEW] != 0

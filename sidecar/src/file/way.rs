@@ -12,28 +12,39 @@ const WRITABLE: u32 = 0o002;
 /// Unless it is not his.
 const STICKY: u32 = 0o1000;
 
-/// Whether nobody but root, this user and the directory's own owner can replace a directory or a link on the way, by owning what is above it. That
-/// owner counts only if we have the directory through its group: then it is Tomcat's.
+/// Whether nobody but root, this user and the directory's own owner can replace a directory or a link on the way, by owning what is above it.
 pub(super) fn check_owners(
     path: &Path,
     no_access: impl Fn(io::Error) -> DirectoryError + Copy,
 ) -> Result<(), DirectoryError> {
     let own = rustix::process::geteuid().as_raw();
-    let leaf = fs::metadata(path).map_err(no_access)?;
-    let ours = rustix::process::getegid().as_raw() == leaf.gid()
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|g| g.as_raw() == leaf.gid()));
-    for (which, found) in way(path).map_err(no_access)? {
-        let uid = found.uid();
-        if uid != 0 && uid != own && !(ours && uid == leaf.uid()) {
-            return Err(DirectoryError::Owner { path: path.to_owned(), which, uid, own });
-        }
+    let is_in = |gid: u32| {
+        rustix::process::getegid().as_raw() == gid
+            || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|g| g.as_raw() == gid))
+    };
+    match foreign(path, own, is_in).map_err(no_access)? {
+        Some((which, uid)) => Err(DirectoryError::Owner { path: path.to_owned(), which, uid, own }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What on the way is neither root's, nor of the user `own`, nor of the directory's own owner. That owner counts only if the user has the
+/// directory through its group: then it is Tomcat's.
+pub(crate) fn foreign(
+    path: &Path,
+    own: u32,
+    is_in: impl Fn(u32) -> bool,
+) -> io::Result<Option<(PathBuf, u32)>> {
+    let leaf = fs::metadata(path)?;
+    let ours = is_in(leaf.gid());
+    let is_foreign = |uid: u32| uid != 0 && uid != own && !(ours && uid == leaf.uid());
+    let found = way(path)?.into_iter().find(|(_, found)| is_foreign(found.uid()));
+    Ok(found.map(|(which, found)| (which, found.uid())))
 }
 
 /// The directory above in which every user can put another one in place of the next. A warning only: volumes of a pod are mounted like this, and
 /// there is no other user in it.
-pub(super) fn open_to_all(path: &Path) -> Option<PathBuf> {
+pub(crate) fn open_to_all(path: &Path) -> Option<PathBuf> {
     let way = way(path).ok()?;
     let open =
         |found: &Metadata| found.is_dir() && found.mode() & WRITABLE != 0 && found.mode() & STICKY == 0;

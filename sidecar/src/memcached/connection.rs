@@ -79,12 +79,45 @@ impl Connection {
     }
 }
 
+/// What a memcached says of itself: `stats` and `stats settings`.
+pub struct Statistics(String);
+
+impl Statistics {
+    /// Asks for them.
+    ///
+    /// # Errors
+    /// As [`NodeError`].
+    pub async fn ask(stream: &mut TcpStream) -> Result<Self, NodeError> {
+        stream.write_all(b"stats\r\nstats settings\r\n").await.map_err(lost)?;
+        read_statistics(stream).await.map(Self)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The first of this name.
+    pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// The first of this name that is a number: both lists have some names.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.all(name).find_map(|value| value.parse().ok())
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        let value = move |line: &'a str| line.strip_prefix("STAT ")?.strip_prefix(name)?.strip_prefix(' ');
+        self.0.lines().filter_map(value).map(str::trim)
+    }
+}
+
 /// Which life of which process, and the largest item that it takes.
 async fn identify(stream: &mut TcpStream) -> Result<(Incarnation, usize), NodeError> {
-    stream.write_all(b"stats\r\nstats settings\r\n").await.map_err(lost)?;
-    let text = read_statistics(stream).await?;
+    let statistics = Statistics::ask(stream).await?;
     let number =
-        |name| statistic(&text, name).ok_or_else(|| NodeError::Protocol(format!("no '{name}' in stats")));
+        |name| statistics.number(name).ok_or_else(|| NodeError::Protocol(format!("no '{name}' in stats")));
     let started = number("time")?.saturating_sub(number("uptime")?);
     let item_size_max = usize::try_from(number("item_size_max")?).unwrap_or(usize::MAX);
     if item_size_max < ITEM_SIZE_MIN {
@@ -114,12 +147,6 @@ fn ends_twice(text: &[u8]) -> bool {
     text.ends_with(b"END\r\n") && text.windows(5).filter(|window| *window == b"END\r\n").count() >= 2
 }
 
-fn statistic(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| {
-        line.strip_prefix("STAT ")?.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,9 +154,10 @@ mod tests {
     #[test]
     fn statistics_are_read_by_their_whole_name() {
         let text = "STAT pid 7\r\nSTAT uptime 5\r\nSTAT time 105\r\nSTAT time_x 9\r\nEND\r\nSTAT item_size_max 1048576\r\nEND\r\n";
-        assert_eq!(statistic(text, "time"), Some(105));
-        assert_eq!(statistic(text, "item_size_max"), Some(1_048_576));
-        assert_eq!(statistic(text, "none"), None);
+        let statistics = Statistics::of(text.to_owned());
+        assert_eq!((statistics.number("time"), statistics.get("uptime")), (Some(105), Some("5")));
+        assert_eq!(statistics.number("item_size_max"), Some(1_048_576));
+        assert_eq!(statistics.number("none"), None);
         assert!(ends_twice(text.as_bytes()));
         assert!(!ends_twice(b"STAT pid 7\r\nEND\r\n"));
     }

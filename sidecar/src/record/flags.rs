@@ -3,7 +3,8 @@
 //! Two sidecars that do not see each other's nodes may store two different records with one counter. Their tags tell them apart, and the
 //! larger one wins everywhere (R18).
 
-const TAG_BITS: u32 = 8;
+/// Bits of the writer's tag.
+pub const TAG_BITS: u32 = 8;
 
 /// Of a record with this counter and this writer.
 pub fn of(counter: u64, writer: u64) -> u32 {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::ttl::Ttl;
-use crate::id::NodeName;
+use crate::id::{NodeName, session_id::MAX_NODE};
 
 const SESSION: u8 = 1;
 const TOMBSTONE: u8 = 2;
@@ -54,6 +54,9 @@ pub enum Ended {
 pub struct Malformed;
 
 impl Payload {
+    /// Bytes of the longest tombstone. A session's file alone has more.
+    pub const TOMBSTONE_MAX: usize = 1 + 8 + 8 + 4 + 1 + MAX_NODE + 1;
+
     /// The bytes that are sealed. Numbers are big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
@@ -136,7 +139,10 @@ mod tests {
             let session = Stored::Session { cookie_attributes: attributes.into(), file: file.into() };
             for stored in [session, Stored::Ended(Ended::Invalidated), Stored::Ended(Ended::IdChanged)] {
                 let payload = Payload { counter, writer, primary: primary.clone(), ttl: Ttl(ttl), stored };
-                prop_assert_eq!(Payload::decode(payload.encode().into()), Ok(payload));
+                let bytes = payload.encode();
+                let ended = matches!(payload.stored, Stored::Ended(_));
+                prop_assert!(!ended || bytes.len() <= Payload::TOMBSTONE_MAX);
+                prop_assert_eq!(Payload::decode(bytes.into()), Ok(payload));
             }
         }
 

@@ -148,6 +148,30 @@ impl Keys {
     }
 }
 
+/// What an envelope says of itself to everybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The fingerprint of the key that has sealed it; `None`: it is not sealed.
+    pub key: Option<String>,
+    /// Bytes of the payload, compressed if it was.
+    pub size: usize,
+}
+
+impl Envelope {
+    /// Of a record. `None`: it is none.
+    pub fn of(record: &[u8]) -> Option<Self> {
+        let (&[version, form], rest) = record.split_first_chunk()?;
+        if version != VERSION || form & !(COMPRESSED | SEALED) != 0 {
+            return None;
+        }
+        if form & SEALED == 0 {
+            return Some(Self { key: None, size: rest.len() });
+        }
+        let size = rest.len().checked_sub(KEY_ID + NONCE + TAG)?;
+        Some(Self { key: Some(hex(&rest[..KEY_ID])), size })
+    }
+}
+
 /// The fingerprint of a key: says which it is and nothing about it.
 pub fn fingerprint(secret: &[u8; 32]) -> [u8; KEY_ID] {
     let mut out = [0; KEY_ID];
@@ -193,6 +217,30 @@ mod tests {
         assert_eq!(both.open(b"me", &sealed).unwrap(), "payload");
         let again = both.seal(b"me", b"payload".to_vec()).unwrap();
         assert!(matches!(Keys::new(&[old], MAX).open(b"me", &again), Err(SealError::UnknownKey(_))));
+    }
+
+    #[test]
+    fn everybody_can_tell_the_key_and_the_size() {
+        let sealed = Keys::new(&[[1; 32]], MAX).seal(b"me", b"payload".to_vec()).unwrap();
+        let told = Envelope { key: Some(shown_fingerprint(&[1; 32])), size: 7 };
+        assert_eq!(Envelope::of(&sealed), Some(told));
+        let clear = Keys::new(&[], MAX).seal(b"me", b"payload".to_vec()).unwrap();
+        assert_eq!(Envelope::of(&clear), Some(Envelope { key: None, size: 7 }));
+        for none in [&b""[..], b"\x02\0", b"\x01\x04", b"\x01\x02short"] {
+            assert_eq!(Envelope::of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_session_is_larger_than_a_tombstone() {
+        let stored = Stored::Session {
+            cookie_attributes: Bytes::new(),
+            file: crate::file::session_file::tests::sample("A", 1800, &[0x70; 4]),
+        };
+        let payload =
+            Payload { counter: 1, writer: 0, primary: NodeName::parse("n").unwrap(), ttl: Ttl(0), stored };
+        let sealed = Keys::new(&[[1; 32]], MAX).seal(b"me", payload.encode()).unwrap();
+        assert!(Envelope::of(&sealed).unwrap().size > Payload::TOMBSTONE_MAX);
     }
 
     #[test]
