@@ -8,6 +8,8 @@ pub mod counted;
 pub mod exposure;
 pub mod listen;
 pub mod logging;
+pub mod metrics;
 pub mod server;
 pub mod signals;
+pub mod status;
 pub mod units;

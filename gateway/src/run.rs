@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reload::Housekeeping;
 use crate::running::{Running, Shared};
+use crate::status::Recent;
 use crate::tls::{self, Certificate};
 use crate::upgrade::{self, UpgradeError};
 
@@ -62,7 +63,9 @@ pub fn exposed(config: &Config) -> Vec<String> {
     keys.sort_unstable();
     keys.dedup();
     let keys = keys.into_iter().filter_map(|file| exposure::of_secrets("ssl_certificate_key", file));
-    exposure::of_admin(config.admin).into_iter().chain(keys).collect()
+    let token = config.admin_token.as_ref();
+    let token = token.and_then(|token| exposure::of_secrets("admin_token_file", &token.file));
+    exposure::of_admin(config.admin).into_iter().chain(keys).chain(token).collect()
 }
 
 /// Runs until it is told to stop. `path` is where the configuration was read, and is read again at SIGHUP. With `upgrade` the listeners are
@@ -126,8 +129,9 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
         log::info!("Listening on {}{}", listen.address, if listen.ssl { " with TLS" } else { "" });
         server.add_service(service);
     }
+    let recent = Arc::new(Recent::default());
     if let Some(address) = config.admin {
-        let admin = Admin { shared: shared.clone(), metrics: metrics.clone() };
+        let admin = Admin::new(shared.clone(), metrics.clone(), recent.clone());
         let mut service = Service::new("admin".into(), HttpServer::new_app(admin));
         service.threads = Some(1);
         service.add_tcp(&address.to_string());
@@ -135,7 +139,7 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
     }
     let upgrade_sock = config.upgrade_sock.clone();
     let housekeeping =
-        Housekeeping { path: path.to_owned(), config, shared, metrics, in_flight: in_flight.clone() };
+        Housekeeping { path: path.to_owned(), config, shared, metrics, recent, in_flight: in_flight.clone() };
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);

@@ -36,6 +36,7 @@ use crate::probe::Tomcat;
 use crate::proxy::Proxy;
 use crate::record::{Farm, Keys};
 use crate::reload::on_sighup;
+use crate::status::Recent;
 use crate::sweeper::sweep;
 
 /// Requests on one connection of the gateway before it is closed, as nginx's `keepalive_requests`.
@@ -129,15 +130,17 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
         log::info!("Listening on {address}, for Tomcat at {tomcat}");
     }
     server.add_service(service);
+    let recent = Arc::new(Recent::default());
     if let Some(admin) = config.admin {
-        let mut service = Service::new("admin".into(), HttpServer::new_app(Admin { core: core.clone() }));
+        let mut service =
+            Service::new("admin".into(), HttpServer::new_app(Admin::new(core.clone(), recent.clone())));
         service.threads = Some(1);
         service.add_tcp(&admin.to_string());
         server.add_service(service);
     }
     let mut housekeeping = background_service(
         "housekeeping",
-        Housekeeping { core, away, tomcat, path: path.to_owned(), config: config.clone() },
+        Housekeeping { core, recent, away, tomcat, path: path.to_owned(), config: config.clone() },
     );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
@@ -163,7 +166,7 @@ fn core(
     let named = |nodes: &[NodeConfig]| {
         nodes.iter().map(|node| (node.name.clone(), connect(node, config.node_timeout))).collect()
     };
-    let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes), metrics.clone());
+    let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes));
     let (away, away_known) = watch::channel(false);
     let core = Core {
         contexts,
@@ -210,6 +213,7 @@ fn agreement(config: &Config) -> Result<Agreement, StartError> {
 
 struct Housekeeping {
     core: Arc<Core>,
+    recent: Arc<Recent>,
     away: watch::Sender<bool>,
     tomcat: SocketAddr,
     path: PathBuf,
@@ -228,6 +232,11 @@ impl BackgroundService for Housekeeping {
             core.nodes.clone().exchange_away(core.farm.clone(), self.away.clone()),
             past::watch(self.tomcat),
             agree(core.clone(), self.config.farm.clone()),
+            async {
+                if self.config.admin.is_some() {
+                    self.recent.watch(core).await;
+                }
+            },
             on_sighup(core.clone(), &self.path, self.config.clone()),
         );
     }

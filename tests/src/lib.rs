@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod binaries;
+pub mod browser;
 pub mod certificate;
 pub mod chaos;
 pub mod client;
@@ -21,6 +22,7 @@ pub mod nginx;
 pub mod origin;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod sidecar;
 pub mod tomcat;
 pub mod twemproxy;
@@ -28,6 +30,7 @@ pub mod version;
 pub mod wait;
 pub mod webapp;
 
+pub use browser::Browser;
 pub use client::{Client, Response};
 pub use farm::Farm;
 pub use gateway::Gateway;

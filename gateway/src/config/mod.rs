@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
+use satchel_common::status::Token;
 
 pub(crate) use block::is_redirect;
 pub(crate) use limits::rate_limit;
@@ -44,6 +45,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Where metrics and status are served.
     pub admin: Option<SocketAddr>,
+    /// What lets somebody drain servers there; `None`: nobody can.
+    pub admin_token: Option<AdminToken>,
     /// Where a new process takes the listeners over.
     pub upgrade_sock: PathBuf,
     /// Where requests are logged.
@@ -54,6 +57,15 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// The servers in the order of the file.
     pub servers: Vec<ServerConfig>,
+}
+
+/// What lets somebody change something at the admin address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The secret.
+    pub token: Token,
+    /// Where it was read.
+    pub file: PathBuf,
 }
 
 /// Where requests are logged, and how.

@@ -1,6 +1,7 @@
 //! The file as it is written: every key that exists, nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use satchel_common::logging::Level;
 use satchel_common::units::{Size, Time};
@@ -16,6 +17,7 @@ pub struct File {
     pub log_level: Level,
     pub stop_timeout: Option<Time>,
     pub admin: Option<String>,
+    pub admin_token_file: Option<PathBuf>,
     pub upgrade_sock: Option<String>,
     #[serde(default)]
     pub access_log: AccessLog,
@@ -104,6 +106,7 @@ pub struct Peer {
     #[serde(default)]
     pub drain: bool,
     pub slow_start: Option<Time>,
+    pub admin_port: Option<u16>,
     #[serde(default)]
     pub resolve: bool,
     pub service: Option<String>,

@@ -13,6 +13,7 @@ use crate::config::{Action, Location, ServerConfig, Settings};
 use crate::entry::Upload;
 use crate::forwarding::Client;
 use crate::limits::Slot;
+use crate::metrics::Ended;
 use crate::running::Running;
 use crate::template::Variables;
 use crate::upstream::{Lease, Upstream};
@@ -45,6 +46,7 @@ pub struct Ctx {
     pub(super) intercepted: Option<HeaderMap>,
     pub(super) _slot: Option<Slot>,
     pub(super) _working: Working,
+    pub(super) _running: Working,
 }
 
 /// The servers that had the request, in their order.
@@ -58,7 +60,7 @@ pub(super) struct Tries {
 }
 
 impl Ctx {
-    pub(super) fn new(working: Working) -> Self {
+    pub(super) fn new(working: Working, running: Working) -> Self {
         Self {
             began: Instant::now(),
             running: None,
@@ -79,6 +81,7 @@ impl Ctx {
             intercepted: None,
             _slot: None,
             _working: working,
+            _running: running,
         }
     }
 
@@ -130,6 +133,11 @@ impl Ctx {
         if failed {
             lease.fail();
         }
+        lease.end(match (status, failed) {
+            (0, true) => Ended::Unanswered,
+            (0, false) => Ended::Left,
+            _ => Ended::Answered(status),
+        });
         self.tries.servers.push(lease.address);
         self.tries.statuses.push(status);
         self.tries.times.push(lease.began.elapsed().as_secs_f64());

@@ -43,7 +43,7 @@ impl ProxyHttp for Proxy {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx::new(self.in_flight.start())
+        Ctx::new(self.in_flight.start(), self.metrics.in_flight.start())
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {

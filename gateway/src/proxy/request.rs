@@ -113,7 +113,7 @@ impl Proxy {
         if let Some(limit) = &location.settings.limit_conn {
             ctx._slot = running.zones.enter(address, limit);
             if ctx._slot.is_none() {
-                self.metrics.refused("limit_conn");
+                self.metrics.limit_conn.add();
                 return refuse(location.settings.limit_conn_status, "limit_conn");
             }
         }
@@ -122,7 +122,7 @@ impl Proxy {
                 Admission::After(wait) if wait.is_zero() => {}
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {
-                    self.metrics.refused("limit_req");
+                    self.metrics.limit_req.add();
                     return refuse(location.settings.limit_req_status, "limit_req");
                 }
             }

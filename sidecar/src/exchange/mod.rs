@@ -43,7 +43,7 @@ use crate::id::{NodeName, SessionId};
 use crate::lock::{Lock, Locks};
 use crate::memcached::Nodes;
 use crate::memcached::nodes::NodeIndex;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Part};
 use crate::probe::Tomcat;
 use crate::record::{Farm, Keys, RecordKey};
 use crate::turn::{Turn, Turns};
@@ -261,6 +261,11 @@ impl Exchange {
     /// When it began.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// A part of it has ended.
+    pub fn ended(&self, part: Part, since: Instant, at: Instant) {
+        self.core.metrics.parts.observe(part, since, at);
     }
 
     /// How long it has been going on.

@@ -24,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 use crate::exchange::settle::settle;
 use crate::exchange::watch::Progress;
 use crate::exchange::{Core, Exchange};
+use crate::metrics::Part;
 use flood::Flood;
 use upload::Buffering;
 
@@ -56,7 +57,10 @@ pub struct Ctx {
     held: bool,
     tries: usize,
     began: Instant,
+    /// When it was last sent to Tomcat, until that has answered.
+    sent_at: Option<Instant>,
     _working: Working,
+    _running: Working,
 }
 
 impl Proxy {
@@ -111,7 +115,9 @@ impl ProxyHttp for Proxy {
             held: true,
             tries: 0,
             began: Instant::now(),
+            sent_at: None,
             _working: self.in_flight.start(),
+            _running: self.core.metrics.requests.in_flight.start(),
         }
     }
 
@@ -139,6 +145,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.sent = true;
+        ctx.sent_at = Some(Instant::now());
         if ctx.continued {
             request.remove_header("expect");
         }
@@ -154,6 +161,9 @@ impl ProxyHttp for Proxy {
         // 100 and 103 are not responses (R15).
         if response.status.is_informational() && response.status.as_u16() != 101 {
             return Ok(());
+        }
+        if let Some(sent) = ctx.sent_at.take() {
+            self.core.metrics.parts.observe(Part::Tomcat, sent, Instant::now());
         }
         self.take_session(response, ctx).await
     }
@@ -236,6 +246,8 @@ impl ProxyHttp for Proxy {
             // Not its text: Pingora's can quote what was sent.
             error.map_or("", |error| error.root_etype().as_str())
         );
+        let status = session.response_written().map(|response| response.status.as_u16());
+        self.core.metrics.requests.answered(status, ctx.began.elapsed());
         let closed_by_tomcat = error.is_some_and(|error| {
             *error.esource() == ErrorSource::Upstream
                 && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout)

@@ -43,7 +43,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
             Network { memory: memory.clone(), from: number, gate: gate.clone(), known: Mutex::default() };
         (name(node), Arc::new(network) as Arc<dyn Node>)
     });
-    let nodes = Nodes::new(nodes.collect(), Vec::new(), metrics.clone());
+    let nodes = Nodes::new(nodes.collect(), Vec::new());
     let farm = Farm::new("test", None);
     let (first, away_known) = tokio::sync::watch::channel(false);
     tokio::spawn(nodes.clone().exchange_away(farm.clone(), first));
