@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod ask;
 pub mod cli;
 pub mod config;
 pub mod counted;
@@ -12,4 +13,5 @@ pub mod metrics;
 pub mod server;
 pub mod signals;
 pub mod status;
+pub mod trace;
 pub mod units;

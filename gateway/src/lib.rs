@@ -8,7 +8,6 @@ pub mod balancer;
 pub mod config;
 pub mod entry;
 mod exposition;
-pub mod fetch;
 pub mod forwarding;
 pub mod import;
 pub mod limits;

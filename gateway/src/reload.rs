@@ -9,6 +9,7 @@ use pingora_core::services::background::BackgroundService;
 use satchel_common::logging;
 use satchel_common::server::InFlight;
 use satchel_common::signals::listen;
+use satchel_common::trace::Tracing;
 use tokio::signal::unix::SignalKind;
 use tokio::task::JoinSet;
 
@@ -32,6 +33,8 @@ pub struct Housekeeping {
     pub metrics: Arc<Metrics>,
     /// What was counted lately.
     pub recent: Arc<Recent>,
+    /// Records spans.
+    pub tracing: Tracing,
     /// What a stop waits for.
     pub in_flight: InFlight,
 }
@@ -39,6 +42,9 @@ pub struct Housekeeping {
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, _shutdown: ShutdownWatch) {
+        if let Some(traces) = &self.config.traces {
+            self.tracing.start(traces, env!("CARGO_PKG_VERSION"));
+        }
         // Only the status page shows it.
         let look = async {
             match self.config.admin {
@@ -112,6 +118,7 @@ fn changeable(old: &Config, new: &Config) -> Result<(), String> {
         ("threads", old.threads == new.threads),
         ("admin", old.admin == new.admin),
         ("upgrade_sock", old.upgrade_sock == new.upgrade_sock),
+        ("[traces]", old.traces == new.traces),
     ] {
         if !same {
             return Err(format!("{key} cannot be changed by a reload; start a new process with --upgrade"));

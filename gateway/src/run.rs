@@ -18,6 +18,7 @@ use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, run as run_server};
 use satchel_common::signals;
+use satchel_common::trace::Tracing;
 
 use crate::access_log::{AccessLogError, Writer};
 use crate::admin::Admin;
@@ -101,7 +102,13 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
     let opt = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(opt, server_conf);
     server.bootstrap();
-    let proxy = Proxy { shared: shared.clone(), metrics: metrics.clone(), in_flight: in_flight.clone() };
+    let tracing = Tracing::default();
+    let proxy = Proxy {
+        shared: shared.clone(),
+        metrics: metrics.clone(),
+        tracing: tracing.clone(),
+        in_flight: in_flight.clone(),
+    };
     let mut http = HttpProxy::new(proxy, server.configuration.clone());
     http.handle_init_modules();
     http.server_options = Some(h2_idle(&config));
@@ -138,12 +145,19 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
         server.add_service(service);
     }
     let upgrade_sock = config.upgrade_sock.clone();
-    let housekeeping =
-        Housekeeping { path: path.to_owned(), config, shared, metrics, recent, in_flight: in_flight.clone() };
+    let housekeeping = Housekeeping {
+        path: path.to_owned(),
+        config,
+        shared,
+        metrics,
+        recent,
+        tracing: tracing.clone(),
+        in_flight: in_flight.clone(),
+    };
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight, Some(upgrade_sock));
+    run_server(server, in_flight, Some(upgrade_sock), tracing);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, run as run_server};
 use satchel_common::signals;
+use satchel_common::trace::Tracing;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -138,13 +139,14 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
         service.add_tcp(&admin.to_string());
         server.add_service(service);
     }
+    let tracing = core.tracing.clone();
     let mut housekeeping = background_service(
         "housekeeping",
         Housekeeping { core, recent, away, tomcat, path: path.to_owned(), config: config.clone() },
     );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight, None);
+    run_server(server, in_flight, None, tracing);
     Ok(())
 }
 
@@ -178,6 +180,7 @@ fn core(
         turns: Arc::default(),
         cache: Cache::new(config.cache_size),
         metrics,
+        tracing: Tracing::default(),
         tomcat: Tomcat { address: config.tomcat.clone() },
         settings: ArcSwap::from_pointee(config.settings.clone()),
         agreed: Agreed::new(agreement),
@@ -225,6 +228,9 @@ impl BackgroundService for Housekeeping {
     /// Runs on after the shutdown has begun: locks are renewed until the last request has ended.
     async fn start(&self, _shutdown: ShutdownWatch) {
         let core = &self.core;
+        if let Some(traces) = &self.config.traces {
+            core.tracing.start(traces, env!("CARGO_PKG_VERSION"));
+        }
         tokio::join!(
             core.locks.clone().renew(),
             sweep(core.clone()),

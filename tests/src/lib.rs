@@ -11,6 +11,7 @@ pub mod browser;
 pub mod certificate;
 pub mod chaos;
 pub mod client;
+pub mod collector;
 pub mod farm;
 pub mod gateway;
 pub mod liar;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use satchel_tests::prometheus::Prometheus;
-use satchel_tests::{Client, Farm, Gateway, Load, eventually, needs, ports};
+use satchel_tests::{Client, Farm, Load, eventually, needs};
 use serde_json::Value;
 
 fn conf(name: &str) -> PathBuf {
@@ -40,22 +40,15 @@ fn names(text: &str) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-fn admin_of(farm: &Farm) -> (Gateway, u16) {
-    let admin = ports::free();
-    let builder = Gateway::builder().set_top(&format!("admin = \"127.0.0.1:{admin}\""));
-    let gateway = farm.sidecars.iter().fold(builder, |builder, sidecar| builder.server(sidecar.port(), 1));
-    (gateway.start(), admin)
-}
-
 #[test]
 fn the_dashboard_and_the_alerts_work_with_a_real_prometheus() {
-    let mut farm = Farm::builder().nodes(2).start();
-    let (gateway, admin) = admin_of(&farm);
+    let mut farm = Farm::builder().nodes(2).admin().start();
+    let admin = farm.gateway_admin.unwrap();
     let sidecars: Vec<u16> = farm.sidecars.iter().map(|sidecar| sidecar.admin_port()).collect();
     let rules = conf("prometheus/alerts.yaml");
     let mut prometheus =
         Prometheus::start(&[("satchel-gateway", &[admin]), ("satchel-sidecar", &sidecars)], &rules);
-    let load = Load::start(gateway.port(), 6);
+    let load = Load::start(farm.gateway.port(), 6);
     eventually("all are asked", || prometheus.query("sum(up)").iter().any(|(_, up)| *up == 3.0));
 
     let queries = queries();
@@ -100,9 +93,9 @@ fn the_dashboard_and_the_alerts_work_with_a_real_prometheus() {
 #[test]
 fn the_names_follow_prometheus_conventions() {
     needs::ensure_prometheus();
-    let farm = Farm::builder().tomcats(1).start();
-    let (gateway, admin) = admin_of(&farm);
-    assert_eq!(gateway.client().get("/kind/small").status, 200);
+    let farm = Farm::builder().tomcats(1).admin().start();
+    let admin = farm.gateway_admin.unwrap();
+    assert_eq!(farm.client().get("/kind/small").status, 200);
     for port in [admin, farm.sidecars[0].admin_port()] {
         let promtool = needs::find("promtool").unwrap();
         let mut check = Command::new(promtool);
@@ -129,14 +122,14 @@ fn the_names_follow_prometheus_conventions() {
 
 #[test]
 fn what_happens_to_a_request_is_counted_in_both() {
-    let farm = Farm::builder().tomcats(2).nodes(2).start();
-    let (gateway, admin) = admin_of(&farm);
+    let farm = Farm::builder().nodes(2).admin().start();
+    let admin = farm.gateway_admin.unwrap();
     let value = |port: u16, line: &str| -> f64 {
         let text = Client::new(port).get("/metrics").text();
         let found = text.lines().find_map(|other| other.strip_prefix(line)?.trim().parse().ok());
         found.unwrap_or_else(|| panic!("{line} is not in {text}"))
     };
-    let mut user = gateway.client();
+    let mut user = farm.client();
     for n in 1..=4 {
         assert_eq!(user.get("/kind/small").number("n"), Some(n));
     }
@@ -170,7 +163,7 @@ fn what_happens_to_a_request_is_counted_in_both() {
     assert!(of_sidecars("node_round_trip_seconds_count{node=\"n1\"}") > 0.0);
     assert_eq!(of_sidecars("requests_in_flight") + of_sidecars("locks_held"), 0.0);
     // One that runs.
-    let running = gateway.client().start("GET", "/kind/small?nosession=1&ms=20000", &[], b"");
+    let running = farm.client().start("GET", "/kind/small?nosession=1&ms=20000", &[], b"");
     eventually("it is seen", || {
         of_gateway("requests_in_flight") == 1.0 && of_sidecars("requests_in_flight") == 1.0
     });

@@ -57,6 +57,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         upgrade_sock: file.upgrade_sock.unwrap_or_else(|| defaults::UPGRADE_SOCK.into()).into(),
         access_log: access_log(file.access_log)?,
         resolver: Resolver { nameservers, valid: file.resolver.valid.map(|time| time.0) },
+        traces: file.traces.map(|raw| raw.check("satchel-gateway")).transpose()?,
         upstreams,
         servers,
     })

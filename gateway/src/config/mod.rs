@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
 use satchel_common::status::Token;
+use satchel_common::trace;
 
 pub(crate) use block::is_redirect;
 pub(crate) use limits::rate_limit;
@@ -53,6 +54,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How names of servers are resolved.
     pub resolver: Resolver,
+    /// Where spans are sent; `None`: nowhere.
+    pub traces: Option<trace::Config>,
     /// The groups of servers.
     pub upstreams: Vec<UpstreamConfig>,
     /// The servers in the order of the file.

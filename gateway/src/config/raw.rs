@@ -23,6 +23,7 @@ pub struct File {
     pub access_log: AccessLog,
     #[serde(default)]
     pub resolver: Resolver,
+    pub traces: Option<satchel_common::trace::Raw>,
     #[serde(default)]
     pub upstream: Vec<Upstream>,
     /// What holds for every server that does not say otherwise.

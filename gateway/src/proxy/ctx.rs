@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_http::RequestHeader;
 use satchel_common::server::Working;
+use satchel_common::trace::{Parent, Trace};
 
 use crate::config::{Action, Location, ServerConfig, Settings};
 use crate::entry::Upload;
@@ -35,6 +36,10 @@ pub struct Ctx {
     pub(super) request_id: String,
     pub(super) lease: Option<Lease>,
     pub(super) tries: Tries,
+    /// Its spans, if they are recorded.
+    pub(super) trace: Option<Trace>,
+    /// What its server was told of them.
+    pub(super) sent: Option<Parent>,
     pub(super) body_read: u64,
     /// Its body, while it comes over HTTP/2.
     pub(super) upload: Option<Upload>,
@@ -74,6 +79,8 @@ impl Ctx {
             request_id: String::new(),
             lease: None,
             tries: Tries::default(),
+            trace: None,
+            sent: None,
             body_read: 0,
             upload: None,
             informational: 0,
@@ -138,6 +145,7 @@ impl Ctx {
             (0, false) => Ended::Left,
             _ => Ended::Answered(status),
         });
+        self.end_try(&lease, status, failed);
         self.tries.servers.push(lease.address);
         self.tries.statuses.push(status);
         self.tries.times.push(lease.began.elapsed().as_secs_f64());

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use http::HeaderMap;
 use pingora_core::connectors::http::Connector;
-use pingora_core::upstreams::peer::HttpPeer;
+use satchel_common::ask::{Question, ask};
 use satchel_common::status::SidecarStatus;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-
-use crate::fetch::get;
 
 /// However many look at the page: they are not asked again within this time.
 const FRESH: Duration = Duration::from_millis(1_500);
@@ -57,8 +57,17 @@ impl Sidecars {
     }
 
     async fn one(&self, admin: SocketAddr) -> Result<SidecarStatus, String> {
-        let (host, peer) = (admin.to_string(), HttpPeer::new(admin, false, String::new()));
-        let asked = get(&self.connector, peer, (&host, "/status.json"), ANSWER_MAX);
+        let host = admin.to_string();
+        let question = Question {
+            address: admin,
+            tls: None,
+            method: "GET",
+            host: &host,
+            path: "/status.json",
+            fields: &HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        let asked = ask(&self.connector, question, ANSWER_MAX);
         let answer = timeout(WITHIN, asked).await;
         let (status, body) = answer.map_err(|_| "no answer within 1 s".to_owned())??;
         if status != 200 {

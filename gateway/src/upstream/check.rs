@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use http::HeaderMap;
 use pingora_core::connectors::http::Connector;
-use pingora_core::upstreams::peer::HttpPeer;
+use satchel_common::ask::{Question, ask};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Upstream;
 use crate::config::{CheckConfig, CheckKind};
-use crate::fetch::get;
 
 /// Of a body that is looked into, in bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -109,8 +110,16 @@ async fn http(
 ) -> Result<(), String> {
     let host = check.host.as_deref().unwrap_or(upstream);
     let limit = if check.body.is_some() { BODY_MAX } else { 0 };
-    let peer = HttpPeer::new(address, false, String::new());
-    let (status, body) = get(connector, peer, (host, &check.uri), limit).await?;
+    let question = Question {
+        address,
+        tls: None,
+        method: "GET",
+        host,
+        path: &check.uri,
+        fields: &HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let (status, body) = ask(connector, question, limit).await?;
     let good =
         if check.status.is_empty() { (200..400).contains(&status) } else { check.status.contains(&status) };
     if !good {

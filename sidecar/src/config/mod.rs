@@ -11,6 +11,7 @@ use std::time::Duration;
 use satchel_common::address::HostPort;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
+use satchel_common::trace;
 
 use crate::context::Context;
 use crate::exchange::Settings;
@@ -55,6 +56,8 @@ pub struct Config {
     pub keys: Vec<Secret>,
     /// What names records.
     pub index_key: Option<Secret>,
+    /// Where spans are sent; `None`: nowhere.
+    pub traces: Option<trace::Config>,
 }
 
 /// A key. It is never printed.
@@ -123,6 +126,7 @@ impl Config {
             ("session.cache_size", self.cache_size.to_string()),
             ("record.encryption", self.keys.is_empty().to_string()),
             ("record.index_key", format!("{index_key:?}")),
+            ("[traces]", format!("{:?}", self.traces)),
         ]
     }
 
