@@ -48,7 +48,7 @@ pub fn of_secrets(key: &str, file: &Path) -> Option<String> {
     };
     let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
     Some(format!(
-        "{key}every user of this machine can {what} {}, and it holds a key: chmod 640 it, and give it the group of this program's user",
+        "{key}every user of this machine can {what} {}, and it holds a secret: chmod 640 it, and give it the group of this program's user",
         file.display()
     ))
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod ask;
 pub mod cli;
 pub mod config;
 pub mod counted;
@@ -9,6 +10,9 @@ pub mod exposure;
 pub mod import;
 pub mod listen;
 pub mod logging;
+pub mod metrics;
 pub mod server;
 pub mod signals;
+pub mod status;
+pub mod trace;
 pub mod units;

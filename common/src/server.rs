@@ -14,6 +14,7 @@ use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::end_when_pingora_cannot_listen;
+use crate::trace::Tracing;
 
 /// How long the process must have been idle before it ends: a connection that was accepted just before
 /// the signal has its request read within this time.
@@ -90,14 +91,16 @@ pub fn conf(threads: usize, max_retries: usize, keepalive_pool: usize) -> Server
 
 /// Runs until SIGTERM (finish what is in flight, within the grace period), SIGQUIT or SIGINT (end at once). SIGQUIT is as SIGTERM, but with
 /// an `upgrade_sock` the listeners are first handed to the process that waits there to take them over; while none does, SIGQUIT does nothing.
-pub fn run(server: Server, in_flight: InFlight, upgrade_sock: Option<PathBuf>) {
+pub fn run(server: Server, in_flight: InFlight, upgrade_sock: Option<PathBuf>, tracing: Tracing) {
     end_when_pingora_cannot_listen();
-    server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight, upgrade_sock }) });
+    server.run(RunArgs { shutdown_signal: Box::new(StopWhenIdle { in_flight, upgrade_sock, tracing }) });
 }
 
 struct StopWhenIdle {
     in_flight: InFlight,
     upgrade_sock: Option<PathBuf>,
+    /// What it has recorded is sent before the end.
+    tracing: Tracing,
 }
 
 /// Whether a process listens on this Unix socket within a second (proc(5), `net/unix`: the flag is `__SO_ACCEPTCON`).
@@ -135,13 +138,13 @@ impl ShutdownSignalWatch for StopWhenIdle {
                 _ = quit.recv() => "SIGQUIT",
                 _ = int.recv() => return ShutdownSignal::FastShutdown,
             };
-            let in_flight = self.in_flight.clone();
+            let (in_flight, tracing) = (self.in_flight.clone(), self.tracing.clone());
             match &self.upgrade_sock {
                 Some(socket) if name == "SIGQUIT" && somebody_waits(socket).await => {
                     log::info!("SIGQUIT: handing the listeners over, then finishing");
                     std::thread::spawn(move || {
                         std::thread::sleep(BOTH_ACCEPT);
-                        exit_when_idle(&in_flight);
+                        exit_when_idle(&in_flight, &tracing);
                     });
                     return ShutdownSignal::GracefulUpgrade;
                 }
@@ -152,7 +155,7 @@ impl ShutdownSignalWatch for StopWhenIdle {
                 ),
                 _ => {
                     log::info!("{name}: finishing {} requests, taking no more", in_flight.count());
-                    std::thread::spawn(move || exit_when_idle(&in_flight));
+                    std::thread::spawn(move || exit_when_idle(&in_flight, &tracing));
                     return ShutdownSignal::GracefulTerminate;
                 }
             }
@@ -160,18 +163,20 @@ impl ShutdownSignalWatch for StopWhenIdle {
     }
 }
 
-fn exit_when_idle(in_flight: &InFlight) {
+fn exit_when_idle(in_flight: &InFlight, tracing: &Tracing) {
     in_flight.stopping.store(true, Ordering::Relaxed);
     let step = Duration::from_millis(20);
     let (began, mut idle) = (Instant::now(), Duration::ZERO);
     while idle < SETTLE {
         if began.elapsed() > Duration::from_millis(in_flight.grace.load(Ordering::Relaxed)) {
             log::warn!("stop_timeout is over: {} requests are cut off", in_flight.count());
+            tracing.flush();
             std::process::exit(0);
         }
         std::thread::sleep(step);
         idle = if in_flight.count() == 0 { idle + step } else { Duration::ZERO };
     }
+    tracing.flush();
     log::info!("Idle: stopped");
     std::process::exit(0);
 }

@@ -1,256 +1,288 @@
-//! What is counted, in Prometheus' text format.
+//! What is counted. Whoever counts holds what he counts in: no request looks anything up by its name. `docs/monitoring.md` lists it all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use arc_swap::ArcSwap;
+use satchel_common::metrics::{Counter, Family, Histogram, PROCESS, Process, Snapshot};
+use satchel_common::server::InFlight;
 
-/// From a fast page to the default of `proxy_read_timeout`, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0];
+/// What was answered, as the label `status` has it: a class; 499 as in nginx, for a client that has left; or that there was no answer.
+const STATUS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "499", "none"];
+
+/// How a request has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this status.
+    Answered(u16),
+    /// Its client has left.
+    Left,
+    /// The server did not answer.
+    Unanswered,
+}
+
+/// Requests by how they have ended, and how long that took.
+#[derive(Debug, Default)]
+pub struct Requests {
+    by_status: [Counter; STATUS.len()],
+    times: Histogram,
+}
+
+impl Requests {
+    /// A request has ended.
+    pub fn ended(&self, how: Ended, time: Duration) {
+        let at = match how {
+            Ended::Answered(status) => usize::from(status / 100).clamp(1, 5) - 1,
+            Ended::Left => 5,
+            Ended::Unanswered => 6,
+        };
+        self.by_status[at].add();
+        self.times.observe(time);
+    }
+
+    /// How many have ended how.
+    pub fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        STATUS.into_iter().zip(self.by_status.iter().map(Counter::get))
+    }
+
+    /// How long they took.
+    pub fn times(&self) -> Snapshot {
+        self.times.snapshot()
+    }
+
+    /// Those that were answered with an error of the server's, or not at all.
+    pub fn errors(&self) -> u64 {
+        self.by_status[4].get() + self.by_status[6].get()
+    }
+}
 
 /// One server of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Server {
-    upstream: String,
-    server: String,
+#[derive(Debug, Default)]
+pub struct Server {
+    /// What was sent to it.
+    pub requests: Requests,
+    /// Requests that it has failed, as `proxy_next_upstream` says.
+    pub failures: Counter,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
-    /// The server's first name.
-    server_name: String,
-    /// `2xx`, or 499 for a client that left.
-    status: String,
+/// One upstream.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// Requests that went to a further server.
+    pub retries: Counter,
+    servers: ArcSwap<HashMap<SocketAddr, Arc<Server>>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Group {
-    upstream: String,
+impl Group {
+    /// A server; `None`: it is no member any more.
+    pub fn server(&self, address: SocketAddr) -> Option<Arc<Server>> {
+        self.servers.load().get(&address).cloned()
+    }
+
+    /// The servers now. What was counted for one that is gone goes with it: addresses come and go without end where names are looked up.
+    pub fn members_are(&self, servers: impl Iterator<Item = SocketAddr>) {
+        let before = self.servers.load();
+        let one = |address| (address, before.get(&address).cloned().unwrap_or_default());
+        let servers: HashMap<_, _> = servers.map(one).collect();
+        self.servers.store(Arc::new(servers));
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Limit {
-    limit: &'static str,
-}
-
-/// All counters of the gateway.
+/// Everything that the gateway counts.
+#[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    /// The servers that are counted, by upstream.
-    members: RwLock<HashMap<String, HashSet<SocketAddr>>>,
-    answers: Family<Answer, Counter>,
-    attempts: Family<Server, Counter>,
-    failures: Family<Server, Counter>,
-    times: Family<Server, Histogram, fn() -> Histogram>,
-    up: Family<Server, Gauge>,
-    active: Family<Server, Gauge>,
-    retries: Family<Group, Counter>,
-    refused: Family<Limit, Counter>,
-    reloads: Counter<u64, AtomicU64>,
-    failed_reloads: Counter<u64, AtomicU64>,
+    /// By the first names of the servers.
+    sites: Mutex<BTreeMap<String, Arc<Requests>>>,
+    /// By the names of the upstreams.
+    groups: Mutex<BTreeMap<String, Arc<Group>>>,
+    /// Requests that run.
+    pub in_flight: InFlight,
+    /// Requests that `limit_req` has refused.
+    pub limit_req: Counter,
+    /// The same of `limit_conn`.
+    pub limit_conn: Counter,
+    /// Changes at the admin address that were refused for want of the token.
+    pub denied: Counter,
+    reloads: Counter,
+    failed_reloads: Counter,
+    /// When the configuration in use was read, in seconds since 1970.
+    reloaded_at: AtomicU64,
+    /// Whether the last reload has failed.
+    stale: std::sync::atomic::AtomicBool,
+    /// This process.
+    pub process: Process,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("satchel_gateway");
-        let times: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BUCKETS));
-        let metrics = Self {
-            members: RwLock::default(),
-            answers: Family::default(),
-            attempts: Family::default(),
-            failures: Family::default(),
-            up: Family::default(),
-            active: Family::default(),
-            retries: Family::default(),
-            refused: Family::default(),
+        Self {
+            sites: Mutex::default(),
+            groups: Mutex::default(),
+            in_flight: InFlight::default(),
+            limit_req: Counter::default(),
+            limit_conn: Counter::default(),
+            denied: Counter::default(),
             reloads: Counter::default(),
             failed_reloads: Counter::default(),
-            times: times.clone(),
-            registry: Registry::default(),
-        };
-        registry.register("answers", "Requests by what they were answered", metrics.answers.clone());
-        registry.register(
-            "upstream_attempts",
-            "Requests that were sent to a server",
-            metrics.attempts.clone(),
-        );
-        registry.register(
-            "upstream_failures",
-            "Requests that a server has failed, as proxy_next_upstream says",
-            metrics.failures.clone(),
-        );
-        registry.register_with_unit(
-            "upstream_response_time",
-            "How long a server had a request",
-            Unit::Seconds,
-            times,
-        );
-        registry.register("upstream_up", "Whether requests go to a server: 1 or 0", metrics.up.clone());
-        registry.register("upstream_active", "Requests that a server has now", metrics.active.clone());
-        registry.register("retries", "Requests that were sent to a second server", metrics.retries.clone());
-        registry.register("refused", "Requests that a limit has refused", metrics.refused.clone());
-        registry.register("reloads", "Configurations that were taken over", metrics.reloads.clone());
-        registry.register(
-            "failed_reloads",
-            "Configurations that were wrong and changed nothing",
-            metrics.failed_reloads.clone(),
-        );
-        Self { registry, ..metrics }
+            reloaded_at: AtomicU64::new(unix_time()),
+            stale: false.into(),
+            process: Process::started_now(),
+        }
     }
 }
 
 impl Metrics {
-    /// The text format.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+    /// The requests of a server with this name. Servers of one name are counted together.
+    pub fn site(&self, name: &str) -> Arc<Requests> {
+        lock(&self.sites).entry(name.to_owned()).or_default().clone()
     }
 
-    /// A request was answered.
-    pub fn answered(&self, server_name: &str, status: u16) {
-        let status = if status == 499 { "499".into() } else { format!("{}xx", status / 100) };
-        self.answers.get_or_create(&Answer { server_name: server_name.to_owned(), status }).inc();
+    /// From now on there are only these servers.
+    pub fn sites_are(&self, names: &HashSet<String>) {
+        lock(&self.sites).retain(|name, _| names.contains(name));
     }
 
-    /// The servers of an upstream now; without any it is forgotten. What was counted for one that is gone goes, too: addresses come and
-    /// go without end where names are looked up.
-    pub fn members(&self, upstream: &str, servers: impl Iterator<Item = SocketAddr>) {
-        let servers: HashSet<_> = servers.collect();
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        let before = members.remove(upstream).unwrap_or_default();
-        for gone in before.difference(&servers) {
-            let label = server_label(upstream, *gone);
-            self.attempts.remove(&label);
-            self.failures.remove(&label);
-            self.times.remove(&label);
-            self.up.remove(&label);
-            self.active.remove(&label);
-        }
-        if servers.is_empty() {
-            self.retries.remove(&Group { upstream: upstream.to_owned() });
-        } else {
-            members.insert(upstream.to_owned(), servers);
-        }
+    /// All servers.
+    pub fn sites(&self) -> Vec<(String, Arc<Requests>)> {
+        lock(&self.sites).iter().map(|(name, requests)| (name.clone(), requests.clone())).collect()
     }
 
-    /// A server has had a request for a time. One that is no member any more is not counted.
-    pub fn served(&self, upstream: &str, server: SocketAddr, failed: bool, time: Duration) {
-        // Held, so that the server does not go before it is counted.
-        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(label) = label_of_member(&members, upstream, server) else { return };
-        self.attempts.get_or_create(&label).inc();
-        if failed {
-            self.failures.get_or_create(&label).inc();
-        }
-        self.times.get_or_create(&label).observe(time.as_secs_f64());
+    /// An upstream.
+    pub fn group(&self, name: &str) -> Arc<Group> {
+        lock(&self.groups).entry(name.to_owned()).or_default().clone()
     }
 
-    /// What a server is like now: whether requests go to it, and how many it has.
-    pub fn state(&self, upstream: &str, server: SocketAddr, up: bool, active: u32) {
-        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(label) = label_of_member(&members, upstream, server) else { return };
-        self.up.get_or_create(&label).set(up.into());
-        self.active.get_or_create(&label).set(active.into());
+    /// All upstreams.
+    pub fn groups(&self) -> Vec<(String, Arc<Group>)> {
+        lock(&self.groups).iter().map(|(name, group)| (name.clone(), group.clone())).collect()
     }
 
-    /// A request goes to a second server.
-    pub fn retried(&self, upstream: &str) {
-        self.retries.get_or_create(&Group { upstream: upstream.to_owned() }).inc();
-    }
-
-    /// A limit has refused a request: `limit_req` or `limit_conn`.
-    pub fn refused(&self, limit: &'static str) {
-        self.refused.get_or_create(&Limit { limit }).inc();
+    /// There is no such upstream any more.
+    pub fn forget_group(&self, name: &str) {
+        lock(&self.groups).remove(name);
     }
 
     /// A configuration was read again.
     pub fn reloaded(&self, done: bool) {
         if done {
-            self.reloads.inc()
+            self.reloads.add();
+            self.reloaded_at.store(unix_time(), Ordering::Relaxed);
         } else {
-            self.failed_reloads.inc()
-        };
+            self.failed_reloads.add();
+        }
+        self.stale.store(!done, Ordering::Relaxed);
+    }
+
+    /// Reloads that were done, and those that changed nothing because the file was wrong.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads.get(), self.failed_reloads.get())
+    }
+
+    /// Whether the file is as it is used, as far as a reload has told; and when what is used was read, in seconds since 1970.
+    pub fn config(&self) -> (bool, u64) {
+        (!self.stale.load(Ordering::Relaxed), self.reloaded_at.load(Ordering::Relaxed))
     }
 }
 
-/// `None`: it is no member any more.
-fn label_of_member(
-    members: &HashMap<String, HashSet<SocketAddr>>,
-    upstream: &str,
-    server: SocketAddr,
-) -> Option<Server> {
-    members.get(upstream)?.contains(&server).then(|| server_label(upstream, server))
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn server_label(upstream: &str, server: SocketAddr) -> Server {
-    Server { upstream: upstream.to_owned(), server: server.to_string() }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SERVER: &[&str] = &["upstream", "server"];
+
+macro_rules! families {
+    ($($name:ident = $kind:ident $text:literal $labels:expr, $help:literal;)+) => {
+        $(#[doc = $help] pub const $name: Family = Family::$kind(concat!("satchel_gateway_", $text), $labels, $help);)+
+
+        const OURS: &[&Family] = &[$(&$name,)+];
+    };
+}
+
+families! {
+    BUILD = gauge "build_info" &["version"], "Always 1; its label tells which version runs.";
+    REQUESTS = counter "requests_total" &["server_name", "status"], "Requests by what they were answered: 2xx and so on, or 499 for a client that left before.";
+    REQUEST_TIME = histogram "request_time_seconds" &["server_name"], "How long requests took, from their header to the end of their response ($request_time).";
+    IN_FLIGHT = gauge "requests_in_flight" &[], "Requests that run.";
+    REFUSED = counter "requests_refused_total" &["limit"], "Requests that limit_req or limit_conn has refused.";
+    UP = gauge "upstream_up" SERVER, "Whether a server gets requests: 1, or 0 if it has failed, is unhealthy, drained or down.";
+    ENABLED = gauge "upstream_enabled" SERVER, "Whether a server is to get requests: 1, or 0 if it is drained or down.";
+    WEIGHT = gauge "upstream_weight" SERVER, "The share of the requests that a server is to get.";
+    SERVER_IN_FLIGHT = gauge "upstream_requests_in_flight" SERVER, "Requests that a server has now.";
+    SERVER_REQUESTS = counter "upstream_requests_total" &["upstream", "server", "status"], "Requests that were sent to a server, by what it answered: 2xx and so on, none if it did not, or 499 if the client left.";
+    SERVER_TIME = histogram "upstream_response_time_seconds" SERVER, "How long a server had a request ($upstream_response_time).";
+    FAILURES = counter "upstream_failures_total" SERVER, "Requests that a server has failed, as proxy_next_upstream says.";
+    RETRIES = counter "upstream_retries_total" &["upstream"], "Requests that were sent to a further server.";
+    RELOADS = counter "config_reloads_total" &["result"], "Configurations that were read again: success, or failure for those that changed nothing because they were wrong.";
+    RELOAD_OK = gauge "config_last_reload_successful" &[], "Whether the last reload was one: 1 or 0.";
+    RELOAD_TIME = gauge "config_last_reload_success_timestamp_seconds" &[], "When the configuration in use was read, in seconds since 1970.";
+    DENIED = counter "admin_denied_total" &[], "Changes at the admin address that were refused for want of the token.";
+}
+
+/// All families, in the order in which they are shown.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    OURS.iter().copied().chain(PROCESS)
 }
 
 #[cfg(test)]
 mod tests {
+    use satchel_common::metrics::table;
+
     use super::*;
 
     #[test]
-    fn what_is_counted_is_shown() {
-        let metrics = Metrics::default();
-        metrics.answered("shop", 204);
-        metrics.answered("shop", 499);
-        let server = "127.0.0.1:8081".parse().unwrap();
-        metrics.members("tomcats", [server].into_iter());
-        metrics.served("tomcats", server, true, Duration::from_millis(3));
-        metrics.state("tomcats", server, false, 2);
-        metrics.reloaded(true);
-        let text = metrics.render();
-        for line in [
-            "satchel_gateway_answers_total{server_name=\"shop\",status=\"2xx\"} 1",
-            "satchel_gateway_answers_total{server_name=\"shop\",status=\"499\"} 1",
-            "satchel_gateway_upstream_failures_total{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1",
-            "satchel_gateway_upstream_response_time_seconds_bucket{le=\"0.005\",upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1",
-            "satchel_gateway_upstream_up{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 0",
-            "satchel_gateway_upstream_active{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 2",
-            "satchel_gateway_reloads_total 1",
-        ] {
-            assert!(text.contains(line), "{line} is not in {text}");
+    fn the_documentation_lists_them_all() {
+        let docs = include_str!("../../docs/monitoring.md");
+        let now = table(families());
+        assert!(docs.contains(&now), "docs/monitoring.md: the gateway's table is to be:\n{now}");
+    }
+
+    #[test]
+    fn how_a_request_ended_is_counted() {
+        let requests = Requests::default();
+        for how in [Ended::Answered(204), Ended::Answered(502), Ended::Left, Ended::Unanswered] {
+            requests.ended(how, Duration::from_millis(3));
         }
+        let seen: Vec<_> =
+            requests.by_status().filter(|(_, count)| *count > 0).map(|(status, _)| status).collect();
+        assert_eq!(seen, ["2xx", "5xx", "499", "none"]);
+        assert_eq!((requests.errors(), requests.times().count()), (2, 4));
     }
 
     #[test]
     fn who_is_gone_is_forgotten() {
         let metrics = Metrics::default();
         let [one, two] = ["127.0.0.1:8081", "127.0.0.1:8082"].map(|address| address.parse().unwrap());
-        let serve = |server| metrics.served("tomcats", server, true, Duration::ZERO);
-        metrics.members("tomcats", [one, two].into_iter());
-        metrics.members("others", [one].into_iter());
-        metrics.served("others", one, false, Duration::ZERO);
-        serve(one);
-        serve(two);
-        metrics.retried("tomcats");
-        metrics.members("tomcats", [two].into_iter());
+        let group = metrics.group("tomcats");
+        group.members_are([one, two].into_iter());
+        let (first, second) = (group.server(one).unwrap(), group.server(two).unwrap());
+        second.failures.add();
+        group.members_are([two].into_iter());
         // Its last request.
-        serve(one);
-        let text = metrics.render();
-        assert!(!text.contains("upstream=\"tomcats\",server=\"127.0.0.1:8081\""), "{text}");
-        assert!(text.contains("upstream_attempts_total{upstream=\"tomcats\",server=\"127.0.0.1:8082\"} 1"));
-        assert!(text.contains("upstream_attempts_total{upstream=\"others\",server=\"127.0.0.1:8081\"} 1"));
-        metrics.members("tomcats", [].into_iter());
-        assert!(!metrics.render().contains("tomcats"));
-        metrics.members("tomcats", [one].into_iter());
-        serve(one);
-        assert!(
-            metrics
-                .render()
-                .contains("upstream_attempts_total{upstream=\"tomcats\",server=\"127.0.0.1:8081\"} 1")
-        );
+        first.failures.add();
+        assert!(group.server(one).is_none());
+        assert_eq!(group.server(two).unwrap().failures.get(), 1, "who stays is not");
+        group.members_are([one, two].into_iter());
+        assert_eq!(group.server(one).unwrap().failures.get(), 0, "it begins anew");
+        metrics.forget_group("tomcats");
+        assert!(metrics.groups().is_empty());
+    }
+
+    #[test]
+    fn a_server_that_is_not_configured_any_more_is_forgotten() {
+        let metrics = Metrics::default();
+        let of_shop = metrics.site("shop");
+        of_shop.ended(Ended::Answered(200), Duration::ZERO);
+        metrics.site("old");
+        metrics.sites_are(&HashSet::from(["shop".to_owned()]));
+        let names: Vec<_> = metrics.sites().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["shop"]);
+        assert_eq!(metrics.site("shop").times().count(), 1);
     }
 }

@@ -9,6 +9,7 @@ use pingora_core::services::background::BackgroundService;
 use satchel_common::logging;
 use satchel_common::server::InFlight;
 use satchel_common::signals::listen;
+use satchel_common::trace::Tracing;
 use tokio::signal::unix::SignalKind;
 use tokio::task::JoinSet;
 
@@ -17,6 +18,7 @@ use crate::config::{Config, Listen, Resolver};
 use crate::metrics::Metrics;
 use crate::run::exposed;
 use crate::running::{Running, Shared};
+use crate::status::Recent;
 use crate::upstream::{Upstream, check_for_ever, discover_for_ever};
 
 /// Keeps the configuration and the upstreams up to date.
@@ -29,6 +31,10 @@ pub struct Housekeeping {
     pub shared: Shared,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What was counted lately.
+    pub recent: Arc<Recent>,
+    /// Records spans.
+    pub tracing: Tracing,
     /// What a stop waits for.
     pub in_flight: InFlight,
 }
@@ -36,6 +42,22 @@ pub struct Housekeeping {
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, _shutdown: ShutdownWatch) {
+        if let Some(traces) = &self.config.traces {
+            self.tracing.start(traces, env!("CARGO_PKG_VERSION"));
+        }
+        // Only the status page shows it.
+        let look = async {
+            match self.config.admin {
+                Some(_) => self.recent.watch(&self.shared, &self.metrics).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(self.on_signals(), look);
+    }
+}
+
+impl Housekeeping {
+    async fn on_signals(&self) {
         let signals = (listen(SignalKind::hangup()), listen(SignalKind::user_defined1()));
         let (Ok(mut hangup), Ok(mut reopen)) = signals else {
             log::error!("Cannot listen for SIGHUP and SIGUSR1");
@@ -62,9 +84,7 @@ impl BackgroundService for Housekeeping {
             }
         }
     }
-}
 
-impl Housekeeping {
     fn reload(&self, old: &Config) -> Result<Config, String> {
         let new = Config::load(&self.path).map_err(|error| error.to_string())?;
         changeable(old, &new)?;
@@ -98,6 +118,7 @@ fn changeable(old: &Config, new: &Config) -> Result<(), String> {
         ("threads", old.threads == new.threads),
         ("admin", old.admin == new.admin),
         ("upgrade_sock", old.upgrade_sock == new.upgrade_sock),
+        ("[traces]", old.traces == new.traces),
     ] {
         if !same {
             return Err(format!("{key} cannot be changed by a reload; start a new process with --upgrade"));

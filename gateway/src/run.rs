@@ -18,6 +18,7 @@ use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, run as run_server};
 use satchel_common::signals;
+use satchel_common::trace::Tracing;
 
 use crate::access_log::{AccessLogError, Writer};
 use crate::admin::Admin;
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reload::Housekeeping;
 use crate::running::{Running, Shared};
+use crate::status::Recent;
 use crate::tls::{self, Certificate};
 use crate::upgrade::{self, UpgradeError};
 
@@ -62,7 +64,9 @@ pub fn exposed(config: &Config) -> Vec<String> {
     keys.sort_unstable();
     keys.dedup();
     let keys = keys.into_iter().filter_map(|file| exposure::of_secrets("ssl_certificate_key", file));
-    exposure::of_admin(config.admin).into_iter().chain(keys).collect()
+    let token = config.admin_token.as_ref();
+    let token = token.and_then(|token| exposure::of_secrets("admin_token_file", &token.file));
+    exposure::of_admin(config.admin).into_iter().chain(keys).chain(token).collect()
 }
 
 /// Runs until it is told to stop. `path` is where the configuration was read, and is read again at SIGHUP. With `upgrade` the listeners are
@@ -98,7 +102,13 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
     let opt = Opt { upgrade, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(opt, server_conf);
     server.bootstrap();
-    let proxy = Proxy { shared: shared.clone(), metrics: metrics.clone(), in_flight: in_flight.clone() };
+    let tracing = Tracing::default();
+    let proxy = Proxy {
+        shared: shared.clone(),
+        metrics: metrics.clone(),
+        tracing: tracing.clone(),
+        in_flight: in_flight.clone(),
+    };
     let mut http = HttpProxy::new(proxy, server.configuration.clone());
     http.handle_init_modules();
     http.server_options = Some(h2_idle(&config));
@@ -126,20 +136,28 @@ pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError>
         log::info!("Listening on {}{}", listen.address, if listen.ssl { " with TLS" } else { "" });
         server.add_service(service);
     }
+    let recent = Arc::new(Recent::default());
     if let Some(address) = config.admin {
-        let admin = Admin { shared: shared.clone(), metrics: metrics.clone() };
+        let admin = Admin::new(shared.clone(), metrics.clone(), recent.clone());
         let mut service = Service::new("admin".into(), HttpServer::new_app(admin));
         service.threads = Some(1);
         service.add_tcp(&address.to_string());
         server.add_service(service);
     }
     let upgrade_sock = config.upgrade_sock.clone();
-    let housekeeping =
-        Housekeeping { path: path.to_owned(), config, shared, metrics, in_flight: in_flight.clone() };
+    let housekeeping = Housekeeping {
+        path: path.to_owned(),
+        config,
+        shared,
+        metrics,
+        recent,
+        tracing: tracing.clone(),
+        in_flight: in_flight.clone(),
+    };
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight, Some(upgrade_sock));
+    run_server(server, in_flight, Some(upgrade_sock), tracing);
     Ok(())
 }
 

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use satchel_common::status::Token;
 
 use crate::access_log::Writer;
 use crate::config::{Config, Location, ServerConfig};
 use crate::limits::Zones;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Requests};
 use crate::routing::{Routes, location};
 use crate::upstream::Upstream;
 
@@ -22,6 +23,10 @@ pub struct Running {
     pub access_log: Writer,
     /// What the limits have counted.
     pub zones: Zones,
+    /// What is counted of each server, in the order of the file.
+    pub counted: Vec<Arc<Requests>>,
+    /// What lets somebody change something at the admin address.
+    pub admin_token: Option<Token>,
     routes: Routes,
 }
 
@@ -49,26 +54,25 @@ impl Shared {
 
 impl Running {
     /// Of a configuration. Upstreams that were there before, by their names, keep the state of their servers.
-    pub fn new(
-        config: &Config,
-        before: &[Arc<Upstream>],
-        access_log: Writer,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
+    pub fn new(config: &Config, before: &[Arc<Upstream>], access_log: Writer, metrics: &Metrics) -> Self {
         let upstreams = config.upstreams.iter().map(|one| {
             match before.iter().find(|upstream| upstream.name == one.name) {
                 Some(upstream) => {
                     upstream.reconfigure(one.clone());
                     upstream.clone()
                 }
-                None => Upstream::new(one.clone(), metrics.clone()),
+                None => Upstream::new(one.clone(), metrics),
             }
         });
         for gone in before.iter().filter(|old| config.upstreams.iter().all(|one| one.name != old.name)) {
-            metrics.members(&gone.name, std::iter::empty());
+            metrics.forget_group(&gone.name);
         }
         let locations = config.servers.iter().flat_map(|server| &server.locations);
+        let names = config.servers.iter().map(ServerConfig::name);
+        metrics.sites_are(&names.clone().collect());
         Self {
+            counted: names.map(|name| metrics.site(&name)).collect(),
+            admin_token: config.admin_token.as_ref().map(|token| token.token.clone()),
             zones: Zones::of(locations.map(|location| &location.settings)),
             upstreams: upstreams.collect(),
             access_log,
@@ -115,7 +119,7 @@ mod tests {
         );
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Running::new(&Config::load(file.path()).unwrap(), &[], no_log(), &Arc::default())
+        Running::new(&Config::load(file.path()).unwrap(), &[], no_log(), &Metrics::default())
     }
 
     #[test]
@@ -127,14 +131,12 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             Config::load(file.path()).unwrap()
         };
-        let metrics = Arc::default();
+        let metrics = Metrics::default();
+        let names = || metrics.groups().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let first = Running::new(&config(2), &[], no_log(), &metrics);
-        let upstream = &first.upstreams[0];
-        let server = upstream.peers()[0].address;
-        metrics.served(&upstream.name, server, false, std::time::Duration::ZERO);
-        assert!(metrics.render().contains(&upstream.name));
+        assert_eq!(names(), ["127.0.0.1:2"]);
         Running::new(&config(3), &first.upstreams, no_log(), &metrics);
-        assert!(!metrics.render().contains(&upstream.name));
+        assert_eq!(names(), ["127.0.0.1:3"]);
     }
 
     /// Whether a request to the server's path may go on.

@@ -1,73 +1,68 @@
-//! The admin address: `/ready` and `/metrics`.
+//! The admin address: the status page, `/status.json`, `/metrics` and `/ready`. Nothing can be changed here.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use satchel_common::metrics::Exposition;
+use satchel_common::status::{Answer, accept};
 
 use crate::exchange::Core;
+use crate::exposition::collect;
+use crate::status::Recent;
+
+/// The page, and what fills it.
+const PAGE: &str = include_str!("status/page.html");
+const SCRIPT: &str = include_str!("status/page.js");
 
 /// Serves the admin address.
 pub struct Admin {
-    /// What is reported on.
-    pub core: Arc<Core>,
+    core: Arc<Core>,
+    recent: Arc<Recent>,
+    exposition: Exposition,
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (status, body) = match session.req_header().uri.path() {
-            "/metrics" => (StatusCode::OK, self.core.metrics.render() + &self.gauges()),
+        let request = session.req_header();
+        let method = request.method.clone();
+        let history = request.uri.query() == Some("history");
+        let answer = match request.uri.path() {
+            _ if method != Method::GET && method != Method::HEAD => {
+                Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are possible here")
+            }
+            "/" | "/status" => Answer::html(PAGE),
+            "/page.js" => Answer::script(SCRIPT),
+            "/status.json" => Answer::json(&self.recent.status(&self.core, history)),
+            "/metrics" => Answer::metrics(self.exposition.render(&accept(session))),
             "/ready" => self.ready(),
-            _ => (StatusCode::NOT_FOUND, "only /ready and /metrics are here\n".to_owned()),
+            path => Answer::shared(path).unwrap_or_else(|| {
+                Answer::text(StatusCode::NOT_FOUND, "only /, /status.json, /metrics and /ready are here")
+            }),
         };
-        let mut response = Response::new(body.into_bytes());
-        *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; version=0.0.4"));
-        response
+        answer.response(&method)
     }
 }
 
 impl Admin {
-    /// What is so now, in Prometheus' text format.
-    fn gauges(&self) -> String {
-        let nodes = &self.core.nodes;
-        let mut out = String::from(
-            "# HELP satchel_node_up Whether a memcached node is used.\n# TYPE satchel_node_up gauge\n",
-        );
-        for node in nodes.all() {
-            let _ = writeln!(
-                out,
-                "satchel_node_up{{node=\"{}\"}} {}",
-                nodes.name(node),
-                u8::from(nodes.is_up(node))
-            );
-        }
-        let waiting = self.core.outbox.len();
-        let _ = write!(
-            out,
-            "# HELP satchel_outbox_sessions Sessions that wait for a memcached node.\n# TYPE satchel_outbox_sessions gauge\n\
-             satchel_outbox_sessions {waiting}\n"
-        );
-        out
+    /// Shows what is counted in `core`, and what was lately.
+    pub fn new(core: Arc<Core>, recent: Arc<Recent>) -> Self {
+        let counted = core.clone();
+        Self { core, recent, exposition: Exposition::new(move |page| collect(page, &counted)) }
     }
 
     /// Ready: sessions can be stored. Whether Tomcat answers is Tomcat's own probe's business.
-    fn ready(&self) -> (StatusCode, String) {
+    fn ready(&self) -> Answer {
         let nodes = &self.core.nodes;
         let down: Vec<_> =
             nodes.all().filter(|n| !nodes.is_up(*n)).map(|n| nodes.name(n).to_string()).collect();
         if down.len() == nodes.all().count() {
-            return (StatusCode::SERVICE_UNAVAILABLE, "no memcached node is up\n".to_owned());
+            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no memcached node is up");
         }
-        (
-            StatusCode::OK,
-            if down.is_empty() { "ready\n".into() } else { format!("ready; down: {}\n", down.join(" ")) },
-        )
+        let ready = if down.is_empty() { "ready".into() } else { format!("ready; down: {}", down.join(" ")) };
+        Answer::text(StatusCode::OK, ready)
     }
 }

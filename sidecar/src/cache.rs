@@ -126,6 +126,16 @@ impl Cache {
         Self(moka.expire_after(AsRecords).build())
     }
 
+    /// How many sessions are remembered, living or ended, and what they take in bytes. As moka knows it: what has just come or gone may be missing.
+    pub fn size(&self) -> (u64, u64) {
+        (self.0.entry_count(), self.0.weighted_size())
+    }
+
+    /// What they may take, in bytes.
+    pub fn max_size(&self) -> u64 {
+        self.0.policy().max_capacity().unwrap_or(0)
+    }
+
     /// The session as it was last seen here. To be compared with memcached before it is used.
     pub async fn get(&self, key: &RecordKey) -> Option<Arc<Session>> {
         match self.0.get(key).await? {

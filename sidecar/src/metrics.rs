@@ -1,42 +1,47 @@
-//! Counters, in Prometheus' text format. Each is raised where the thing happens.
+//! What is counted. Each counter is raised where the thing happens; `docs/monitoring.md` lists them all.
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-/// Only ever grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The count.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use satchel_common::metrics::{Counter, Family, Histogram, PROCESS, Process, Snapshot};
+use satchel_common::server::InFlight;
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident,)+) => {
-        /// All counters of the sidecar.
-        #[derive(Debug, Default)]
+        /// Everything that the sidecar counts, but for what belongs to a memcached node.
+        #[derive(Debug)]
         pub struct Metrics {
             $($(#[doc = $help])+ pub $name: Counter,)+
+            /// Requests, with session and without.
+            pub requests: Requests,
+            /// How long the parts of exchanges take.
+            pub parts: Parts,
+            /// How long requests wait for their session, of those that have to.
+            pub lock_wait: Histogram,
+            /// This process.
+            pub process: Process,
         }
 
+        impl Default for Metrics {
+            fn default() -> Self {
+                Self {
+                    $($name: Counter::default(),)+
+                    requests: Requests::default(),
+                    parts: Parts::default(),
+                    lock_wait: Histogram::default(),
+                    process: Process::started_now(),
+                }
+            }
+        }
+
+        /// The families of the counters without labels.
+        const COUNTERS: &[Family] = &[$(
+            Family::counter(concat!("satchel_sidecar_", stringify!($name), "_total"), &[], concat!($($help),+).trim_ascii()),
+        )+];
+
         impl Metrics {
-            /// Prometheus' text format, version 0.0.4.
-            pub fn render(&self) -> String {
-                let mut out = String::new();
-                $(
-                    let name = concat!("satchel_", stringify!($name), "_total");
-                    let help = concat!($($help),+);
-                    let _ = write!(out, "# HELP {name}{help}\n# TYPE {name} counter\n{name} {}\n", self.$name.get());
-                )+
-                out
+            /// The counters without labels, with what they are called and what they mean.
+            pub fn counters(&self) -> impl Iterator<Item = (&'static Family, u64)> {
+                COUNTERS.iter().zip([$(self.$name.get(),)+])
             }
         }
     };
@@ -45,8 +50,10 @@ macro_rules! metrics {
 metrics! {
     /// Requests that were forwarded with a session.
     sessions_loaded,
+    /// Look-ups that needed no body, because the local copy was current.
+    cache_hits,
     /// Bodies that had to be fetched from memcached because the local copy was missing or stale.
-    bodies_fetched,
+    cache_misses,
     /// Sessions that were stored because they had changed.
     sessions_stored,
     /// Sessions that were only touched because they had not changed.
@@ -129,25 +136,165 @@ metrics! {
     tomcat_gone,
     /// Requests that were answered 503 before anything reached Tomcat.
     unsent,
-    /// Batches that a memcached node failed.
-    node_errors,
     /// Session files that could not be read or written.
     file_errors,
 }
 
+/// What a request was answered with, as `status` has it.
+const STATUS: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "499"];
+/// nginx's word for a client that has left.
+const LEFT: usize = 5;
+
+/// Requests by what they were answered, and how long they took.
+#[derive(Debug, Default)]
+pub struct Requests {
+    by_status: [Counter; STATUS.len()],
+    /// From a request's header to the end of its response.
+    pub times: Histogram,
+    /// Those that run.
+    pub in_flight: InFlight,
+}
+
+impl Requests {
+    /// A request has ended. `None`: its client has left before there was an answer.
+    pub fn answered(&self, status: Option<u16>, time: Duration) {
+        let at = status.map_or(LEFT, |status| usize::from(status / 100).clamp(1, LEFT) - 1);
+        self.by_status[at].add();
+        self.times.observe(time);
+    }
+
+    /// How many were answered with which status.
+    pub fn by_status(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        STATUS.into_iter().zip(self.by_status.iter().map(Counter::get))
+    }
+
+    /// Those that were answered with an error of the server's.
+    pub fn errors(&self) -> u64 {
+        self.by_status[4].get()
+    }
+}
+
+/// What an exchange consists of, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The session's turn in this sidecar, and its lock; the state of its record comes with it.
+    Lock,
+    /// Its body is fetched and opened, if the local copy is not current.
+    Load,
+    /// Its file is written for Tomcat.
+    Place,
+    /// From the request to the header of Tomcat's response.
+    Tomcat,
+    /// Then Tomcat is waited for to save.
+    Save,
+    /// Its record is written.
+    Store,
+    /// It is touched, if it was not stored, and its lock given back.
+    Unlock,
+}
+
+const PARTS: [(Part, &str); 7] = [
+    (Part::Lock, "lock"),
+    (Part::Load, "load"),
+    (Part::Place, "place"),
+    (Part::Tomcat, "tomcat"),
+    (Part::Save, "save"),
+    (Part::Store, "store"),
+    (Part::Unlock, "unlock"),
+];
+
+impl Part {
+    /// As it is called in metrics and traces.
+    pub fn name(self) -> &'static str {
+        PARTS[self as usize].1
+    }
+}
+
+/// How long each part takes.
+#[derive(Debug, Default)]
+pub struct Parts([Histogram; PARTS.len()]);
+
+impl Parts {
+    /// A part has ended.
+    pub fn observe(&self, part: Part, began: Instant, ended: Instant) {
+        self.0[part as usize].observe(ended.saturating_duration_since(began));
+    }
+
+    /// How long one took until now.
+    pub fn of(&self, part: Part) -> Snapshot {
+        self.0[part as usize].snapshot()
+    }
+
+    /// Each with its name.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Histogram)> {
+        PARTS.iter().map(|(_, name)| *name).zip(&self.0)
+    }
+}
+
+const NODE: &[&str] = &["node"];
+
+macro_rules! families {
+    ($($name:ident = $kind:ident $text:literal $labels:expr, $help:literal;)+) => {
+        $(#[doc = $help] pub const $name: Family = Family::$kind(concat!("satchel_sidecar_", $text), $labels, $help);)+
+
+        /// Those with labels, and gauges.
+        const OTHERS: &[&Family] = &[$(&$name,)+];
+    };
+}
+
+families! {
+    BUILD = gauge "build_info" &["version"], "Always 1; its label tells which version runs.";
+    REQUESTS = counter "requests_total" &["status"], "Requests by what they were answered: 2xx and so on, or 499 for a client that left before.";
+    REQUEST_TIME = histogram "request_time_seconds" &[], "How long requests took, from their header to the end of their response.";
+    IN_FLIGHT = gauge "requests_in_flight" &[], "Requests that run.";
+    PART_TIME = histogram "exchange_part_seconds" &["part"], "How long the parts of an exchange took: lock, load (if the local copy is not current), place, tomcat (also of requests without a session), save (by Tomcat, after its header has come), store, unlock.";
+    LOCK_WAIT = histogram "lock_wait_seconds" &[], "How long requests waited for their session's lock or turn, of those that had to.";
+    LOCKS = gauge "locks_held" &[], "Locks of sessions that this sidecar holds.";
+    NODE_UP = gauge "node_up" NODE, "Whether a memcached node is used: 1 or 0.";
+    NODE_RETIRED = gauge "node_retired" NODE, "Whether a memcached node gets no session any more: 1 or 0.";
+    NODE_TIME = histogram "node_round_trip_seconds" NODE, "How long a memcached node took to answer a batch, of those that it has answered.";
+    NODE_ERRORS = counter "node_errors_total" NODE, "Batches that a memcached node failed.";
+    CACHE_SESSIONS = gauge "cache_sessions" &[], "Sessions of which something is remembered here: a local copy, or that they have ended.";
+    CACHE_BYTES = gauge "cache_size_bytes" &[], "What these take.";
+    CACHE_MAX = gauge "cache_max_size_bytes" &[], "What they may take: session.cache_size.";
+    OUTBOX_SESSIONS = gauge "outbox_sessions" &[], "Sessions that are kept until a memcached node takes them.";
+    OUTBOX_BYTES = gauge "outbox_size_bytes" &[], "What these take.";
+    OUTBOX_MAX = gauge "outbox_max_size_bytes" &[], "What they may take: session.outbox_size.";
+}
+
+/// All families, in the order in which they are shown.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    OTHERS.iter().copied().chain(COUNTERS).chain(PROCESS)
+}
+
 #[cfg(test)]
 mod tests {
+    use satchel_common::metrics::table;
+
     use super::*;
 
     #[test]
-    fn counters_are_rendered_with_their_help() {
-        let metrics = Metrics::default();
-        metrics.conflicts.add();
-        let text = metrics.render();
-        assert!(
-            text.contains("\n# TYPE satchel_conflicts_total counter\nsatchel_conflicts_total 1\n"),
-            "{text}"
-        );
-        assert!(text.contains("# HELP satchel_save_failed_total Requests that Tomcat ended"), "{text}");
+    fn the_documentation_lists_them_all() {
+        let docs = include_str!("../../docs/monitoring.md");
+        let now = table(families());
+        assert!(docs.contains(&now), "docs/monitoring.md: the sidecar's table is to be:\n{now}");
+    }
+
+    #[test]
+    fn a_status_is_counted_in_its_class() {
+        let requests = Requests::default();
+        for status in [Some(200), Some(204), Some(503), None, Some(999)] {
+            requests.answered(status, Duration::ZERO);
+        }
+        let seen: Vec<_> = requests.by_status().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(seen, [("2xx", 2), ("5xx", 2), ("499", 1)]);
+        assert_eq!((requests.errors(), requests.times.snapshot().count()), (2, 5));
+    }
+
+    #[test]
+    fn every_part_has_its_name() {
+        for (at, (part, name)) in PARTS.iter().enumerate() {
+            assert_eq!((*part as usize, part.name()), (at, *name));
+        }
     }
 }

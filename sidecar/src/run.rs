@@ -17,6 +17,7 @@ use satchel_common::exposure;
 use satchel_common::listen::{ListenError, try_all};
 use satchel_common::server::{InFlight, conf, run as run_server};
 use satchel_common::signals;
+use satchel_common::trace::Tracing;
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -36,6 +37,7 @@ use crate::probe::Tomcat;
 use crate::proxy::Proxy;
 use crate::record::{Farm, Keys};
 use crate::reload::on_sighup;
+use crate::status::Recent;
 use crate::sweeper::sweep;
 
 /// Requests on one connection of the gateway before it is closed, as nginx's `keepalive_requests`.
@@ -129,19 +131,22 @@ pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
         log::info!("Listening on {address}, for Tomcat at {tomcat}");
     }
     server.add_service(service);
+    let recent = Arc::new(Recent::default());
     if let Some(admin) = config.admin {
-        let mut service = Service::new("admin".into(), HttpServer::new_app(Admin { core: core.clone() }));
+        let mut service =
+            Service::new("admin".into(), HttpServer::new_app(Admin::new(core.clone(), recent.clone())));
         service.threads = Some(1);
         service.add_tcp(&admin.to_string());
         server.add_service(service);
     }
+    let tracing = core.tracing.clone();
     let mut housekeeping = background_service(
         "housekeeping",
-        Housekeeping { core, away, tomcat, path: path.to_owned(), config: config.clone() },
+        Housekeeping { core, recent, away, tomcat, path: path.to_owned(), config: config.clone() },
     );
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    run_server(server, in_flight, None);
+    run_server(server, in_flight, None, tracing);
     Ok(())
 }
 
@@ -172,7 +177,7 @@ pub(crate) fn core_without_tomcat(
     let named = |nodes: &[NodeConfig]| {
         nodes.iter().map(|node| (node.name.clone(), connect(node, config.node_timeout))).collect()
     };
-    let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes), metrics.clone());
+    let nodes = Nodes::new(named(&config.nodes), named(&config.retired_nodes));
     let (away, away_known) = watch::channel(false);
     let core = Core {
         contexts: Contexts::new(config.contexts.clone()),
@@ -184,6 +189,7 @@ pub(crate) fn core_without_tomcat(
         turns: Arc::default(),
         cache: Cache::new(config.cache_size),
         metrics,
+        tracing: Tracing::default(),
         tomcat: Tomcat { address: config.tomcat.clone() },
         settings: ArcSwap::from_pointee(config.settings.clone()),
         agreed: Agreed::new(agreement),
@@ -220,6 +226,7 @@ fn agreement(config: &Config) -> Result<Agreement, StartError> {
 
 struct Housekeeping {
     core: Arc<Core>,
+    recent: Arc<Recent>,
     away: watch::Sender<bool>,
     tomcat: SocketAddr,
     path: PathBuf,
@@ -231,6 +238,9 @@ impl BackgroundService for Housekeeping {
     /// Runs on after the shutdown has begun: locks are renewed until the last request has ended.
     async fn start(&self, _shutdown: ShutdownWatch) {
         let core = &self.core;
+        if let Some(traces) = &self.config.traces {
+            core.tracing.start(traces, env!("CARGO_PKG_VERSION"));
+        }
         tokio::join!(
             core.locks.clone().renew(),
             sweep(core.clone()),
@@ -238,6 +248,11 @@ impl BackgroundService for Housekeeping {
             core.nodes.clone().exchange_away(core.farm.clone(), self.away.clone()),
             past::watch(self.tomcat),
             agree(core.clone(), self.config.farm.clone()),
+            async {
+                if self.config.admin.is_some() {
+                    self.recent.watch(core).await;
+                }
+            },
             on_sighup(core.clone(), &self.path, self.config.clone()),
         );
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::webapp::App;
 use crate::{
-    Client, Gateway, Liar, Link, Memcached, Sidecar, Tomcat, TomcatVersion, Twemproxy, binaries, needs,
+    Client, Gateway, Liar, Link, Memcached, Sidecar, Tomcat, TomcatVersion, Twemproxy, binaries, needs, ports,
 };
 
 /// Describes a farm.
@@ -17,6 +17,7 @@ pub struct Builder {
     memcached: Vec<String>,
     nodes: usize,
     gateway_port: Option<u16>,
+    admin: bool,
     context_lines: Vec<String>,
     links: bool,
     liars: bool,
@@ -34,6 +35,8 @@ pub struct Farm {
     pub tomcats: Vec<Tomcat>,
     /// `n1`, `n2`, ….
     pub nodes: Vec<Memcached>,
+    /// The port of the gateway's admin address, if it was asked for.
+    pub gateway_admin: Option<u16>,
     /// The networks between the sidecars and the nodes, if they were asked for.
     pub links: Vec<Link>,
     /// In front of the nodes, if they were asked for.
@@ -56,6 +59,7 @@ impl Farm {
             memcached: Vec::new(),
             nodes: 1,
             gateway_port: None,
+            admin: false,
             context_lines: Vec::new(),
             links: false,
             liars: false,
@@ -147,6 +151,13 @@ impl Builder {
     #[must_use]
     pub fn gateway_port(mut self, port: u16) -> Self {
         self.gateway_port = Some(port);
+        self
+    }
+
+    /// The gateway has an admin address, and knows those of the sidecars.
+    #[must_use]
+    pub fn admin(mut self) -> Self {
+        self.admin = true;
         self
     }
 
@@ -246,8 +257,15 @@ impl Builder {
             })
             .collect();
         let gateway = Gateway::builder().listen_at(self.gateway_port);
-        let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| gateway.server(sidecar.port(), 1));
-        Farm { gateway: gateway.start(), sidecars, tomcats, nodes, links, liars, twemproxies, stores }
+        let gateway_admin = self.admin.then(ports::free);
+        let gateway = gateway_admin
+            .iter()
+            .fold(gateway, |gateway, port| gateway.set_top(&format!("admin = \"127.0.0.1:{port}\"")));
+        let gateway = sidecars.iter().fold(gateway, |gateway, sidecar| {
+            gateway.server(sidecar.port(), 1).server_line(&format!("admin_port = {}", sidecar.admin_port()))
+        });
+        let gateway = gateway.start();
+        Farm { gateway, sidecars, tomcats, nodes, gateway_admin, links, liars, twemproxies, stores }
     }
 
     fn tomcat(&self, n: usize, root: &std::path::Path) -> Tomcat {

@@ -13,7 +13,7 @@ use crate::{Client, binaries, eventually, ports};
 /// Describes a gateway.
 #[derive(Default)]
 pub struct Builder {
-    servers: Vec<(u16, u32)>,
+    servers: Vec<(u16, u32, String)>,
     port: Option<u16>,
     access_log: Option<PathBuf>,
     top: String,
@@ -155,7 +155,16 @@ impl Builder {
     /// A server on 127.0.0.1.
     #[must_use]
     pub fn server(mut self, port: u16, weight: u32) -> Self {
-        self.servers.push((port, weight));
+        self.servers.push((port, weight, String::new()));
+        self
+    }
+
+    /// A line of the `[[upstream.server]]` table of the server that was named last.
+    #[must_use]
+    pub fn server_line(mut self, line: &str) -> Self {
+        if let Some((_, _, lines)) = self.servers.last_mut() {
+            let _ = writeln!(lines, "{line}");
+        }
         self
     }
 
@@ -205,9 +214,11 @@ impl Builder {
             "{}[access_log]\npath = \"{access_log}\"\n\n[[upstream]]\nname = \"tomcats\"\n",
             self.top
         );
-        for (server, weight) in &self.servers {
-            let _ =
-                write!(text, "[[upstream.server]]\naddress = \"127.0.0.1:{server}\"\nweight = {weight}\n");
+        for (server, weight, lines) in &self.servers {
+            let _ = write!(
+                text,
+                "[[upstream.server]]\naddress = \"127.0.0.1:{server}\"\nweight = {weight}\n{lines}"
+            );
         }
         let _ =
             write!(text, "\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://tomcats\"\n");

@@ -8,9 +8,11 @@
 
 pub mod bench;
 pub mod binaries;
+pub mod browser;
 pub mod certificate;
 pub mod chaos;
 pub mod client;
+pub mod collector;
 pub mod doctor;
 pub mod farm;
 pub mod gateway;
@@ -25,6 +27,7 @@ pub mod often;
 pub mod origin;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod sidecar;
 pub mod tomcat;
 pub mod twemproxy;
@@ -32,6 +35,7 @@ pub mod version;
 pub mod wait;
 pub mod webapp;
 
+pub use browser::Browser;
 pub use client::{Client, Response};
 pub use doctor::Doctor;
 pub use farm::Farm;

@@ -54,6 +54,24 @@ pub fn ensure_haproxy() {
     install(|| if find("haproxy").is_none() { vec!["haproxy"] } else { Vec::new() });
 }
 
+/// Makes sure that a browser and its driver are there.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_browser() {
+    install(|| {
+        let all = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+        all.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect()
+    });
+}
+
+/// Makes sure that Prometheus is there, with its `promtool`; never its service.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_prometheus() {
+    install(|| if find("prometheus").is_none() { vec!["prometheus"] } else { Vec::new() });}
+
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
     lock.lock().unwrap();

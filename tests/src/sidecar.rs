@@ -146,15 +146,20 @@ impl Sidecar {
         std::fs::write(&path, text.replace(find, replace)).unwrap();
     }
 
-    /// A counter: `metric("conflicts")` is `satchel_conflicts_total`.
+    /// A counter: `metric("conflicts")` is `satchel_sidecar_conflicts_total`. Of one with labels the sum.
     ///
     /// # Panics
     /// When there is no such counter.
     pub fn metric(&self, name: &str) -> u64 {
         let text = Client::new(self.admin).get("/metrics").text();
-        let name = format!("satchel_{name}_total ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok());
-        value.unwrap_or_else(|| panic!("no counter {name}"))
+        let name = format!("satchel_sidecar_{name}_total");
+        let value = |line: &str| -> Option<u64> {
+            let rest = line.strip_prefix(&name)?;
+            rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse().ok())?
+        };
+        let values: Vec<u64> = text.lines().filter_map(value).collect();
+        assert!(!values.is_empty(), "no counter {name}");
+        values.iter().sum()
     }
 
     /// What it has logged.

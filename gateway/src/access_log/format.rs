@@ -60,7 +60,7 @@ fn escape(out: &mut String, text: &[u8]) {
 
 /// Whoever reads a log must not be able to take a session over: the value of every path parameter whose
 /// name ends in `sessionid` is left out.
-fn without_ids(target: &[u8]) -> Vec<u8> {
+pub fn without_ids(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len());
     let mut rest = target;
     while let Some(at) = rest.iter().position(|b| *b == b';') {

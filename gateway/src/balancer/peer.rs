@@ -39,6 +39,8 @@ pub struct Options {
     pub admin: Admin,
     /// After it has been away its weight grows from nothing to its own within this time.
     pub slow_start: Duration,
+    /// The port of the sidecar's admin address, on the same host.
+    pub admin_port: Option<u16>,
 }
 
 /// A server and what has happened to it.

@@ -23,6 +23,7 @@ fn options(weight: u16) -> Options {
         backup: false,
         admin: Admin::Up,
         slow_start: Duration::ZERO,
+        admin_port: None,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use satchel_common::config::Invalid;
+use satchel_common::status::Token;
 
 use super::block::{self, Shared};
 use super::limits::check_zones;
-use super::{AccessLog, Config, Listen, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
+use super::{AccessLog, AdminToken, Config, Listen, LogFormat, LogTarget, Resolver, defaults, raw, upstream};
 use crate::template::Template;
 
 pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
@@ -37,6 +39,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
     }
     check_zones(&file.http, &file.server)?;
     let admin = address("admin", file.admin.as_deref())?;
+    let admin_token = file.admin_token_file.map(|file| admin_token(file, admin)).transpose()?;
     one_socket_each(&shared.sockets, admin)?;
     let upstreams = shared.upstreams;
     let nameservers = file.resolver.nameservers.iter().map(|text| {
@@ -50,9 +53,11 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         log_level: file.log_level,
         stop_timeout: file.stop_timeout.unwrap_or(defaults::STOP_TIMEOUT).0,
         admin,
+        admin_token,
         upgrade_sock: file.upgrade_sock.unwrap_or_else(|| defaults::UPGRADE_SOCK.into()).into(),
         access_log: access_log(file.access_log)?,
         resolver: Resolver { nameservers, valid: file.resolver.valid.map(|time| time.0) },
+        traces: file.traces.map(|raw| raw.check("satchel-gateway")).transpose()?,
         upstreams,
         servers,
     })
@@ -85,6 +90,19 @@ fn one_socket_each(sockets: &HashMap<SocketAddr, Listen>, admin: Option<SocketAd
         }
     }
     Ok(())
+}
+
+/// What is in the file, without the blanks around it.
+fn admin_token(file: PathBuf, admin: Option<SocketAddr>) -> Result<AdminToken, Invalid> {
+    const KEY: &str = "admin_token_file";
+    if admin.is_none() {
+        return Err(Invalid::new(KEY, "there is no admin address that it could be used at; set admin"));
+    }
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| Invalid::new(KEY, format!("cannot read {}: {error}", file.display())))?;
+    let token = Token::new(text.trim().to_owned())
+        .map_err(|error| Invalid::new(KEY, format!("{}: {error}", file.display())))?;
+    Ok(AdminToken { token, file })
 }
 
 fn address(key: &str, text: Option<&str>) -> Result<Option<SocketAddr>, Invalid> {

@@ -19,6 +19,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
+use satchel_common::status::Token;
+use satchel_common::trace;
 
 pub(crate) use block::is_redirect;
 pub(crate) use limits::rate_limit;
@@ -44,16 +46,29 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Where metrics and status are served.
     pub admin: Option<SocketAddr>,
+    /// What lets somebody drain servers there; `None`: nobody can.
+    pub admin_token: Option<AdminToken>,
     /// Where a new process takes the listeners over.
     pub upgrade_sock: PathBuf,
     /// Where requests are logged.
     pub access_log: AccessLog,
     /// How names of servers are resolved.
     pub resolver: Resolver,
+    /// Where spans are sent; `None`: nowhere.
+    pub traces: Option<trace::Config>,
     /// The groups of servers.
     pub upstreams: Vec<UpstreamConfig>,
     /// The servers in the order of the file.
     pub servers: Vec<ServerConfig>,
+}
+
+/// What lets somebody change something at the admin address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// The secret.
+    pub token: Token,
+    /// Where it was read.
+    pub file: PathBuf,
 }
 
 /// Where requests are logged, and how.

@@ -1,6 +1,7 @@
 //! The file as it is written: every key that exists, nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use satchel_common::logging::Level;
 use satchel_common::units::{Size, Time};
@@ -16,11 +17,13 @@ pub struct File {
     pub log_level: Level,
     pub stop_timeout: Option<Time>,
     pub admin: Option<String>,
+    pub admin_token_file: Option<PathBuf>,
     pub upgrade_sock: Option<String>,
     #[serde(default)]
     pub access_log: AccessLog,
     #[serde(default)]
     pub resolver: Resolver,
+    pub traces: Option<satchel_common::trace::Raw>,
     #[serde(default)]
     pub upstream: Vec<Upstream>,
     /// What holds for every server that does not say otherwise.
@@ -104,6 +107,7 @@ pub struct Peer {
     #[serde(default)]
     pub drain: bool,
     pub slow_start: Option<Time>,
+    pub admin_port: Option<u16>,
     #[serde(default)]
     pub resolve: bool,
     pub service: Option<String>,

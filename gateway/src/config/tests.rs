@@ -78,6 +78,18 @@ fn what_is_wrong_is_refused_by_name() {
         (SERVER, "127.0.0.1:8081\"\nweight = 0", "server 1: weight"),
         (SERVER, "127.0.0.1:8081\"\nweight = 70000", "65535"),
         ("127.0.0.1:8081", "127.0.0.1", "host:port"),
+        (SERVER, "127.0.0.1:8081\"\nadmin_port = 70000", "admin_port"),
+        ("[[upstream]]", "admin_token_file = \"/x\"\n[[upstream]]", "there is no admin address"),
+        (
+            "[[upstream]]",
+            "admin = \"127.0.0.1:1\"\nadmin_token_file = \"/nowhere\"\n[[upstream]]",
+            "cannot read /nowhere",
+        ),
+        (
+            "[[upstream]]",
+            "admin = \"127.0.0.1:1\"\nadmin_token_file = \"/proc/self/comm\"\n[[upstream]]",
+            "/proc/self/comm: 16 to 256 visible ASCII characters",
+        ),
         ("127.0.0.1:8081", "no-such-host.invalid:80", "does not resolve"),
         ("[[server]]", "[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n[[server]]", "listed twice"),
         ("[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n", "", "has no server"),

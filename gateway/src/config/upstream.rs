@@ -68,6 +68,7 @@ impl Default for Options {
             backup: false,
             admin: Admin::Up,
             slow_start: Duration::ZERO,
+            admin_port: None,
         }
     }
 }
@@ -180,6 +181,7 @@ fn peer(raw: raw::Peer, key: &impl Fn(&str) -> String) -> Result<PeerConfig, Inv
         backup: raw.backup,
         admin,
         slow_start: raw.slow_start.map_or(usual.slow_start, |time| time.0),
+        admin_port: raw.admin_port,
     };
     let source = match raw.service {
         Some(service) => Source::Service(service_name(&service, &raw.address)),

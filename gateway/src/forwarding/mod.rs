@@ -10,5 +10,5 @@ pub use client::Client;
 pub use headers::set_headers;
 pub(crate) use response::origin;
 pub use response::{Passed, add_headers, hide_headers, name_charset, rewrite_cookie_paths, rewrite_redirect};
-pub use trace::{request_id, trace};
+pub use trace::{Recording, request_id, trace};
 pub use trust::{canonical_network, client_address, is_trusted};

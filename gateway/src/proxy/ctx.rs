@@ -8,11 +8,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_http::RequestHeader;
 use satchel_common::server::Working;
+use satchel_common::trace::{Parent, Trace};
 
 use crate::config::{Action, Location, ServerConfig, Settings};
 use crate::entry::Upload;
 use crate::forwarding::Client;
 use crate::limits::Slot;
+use crate::metrics::Ended;
 use crate::running::Running;
 use crate::template::Variables;
 use crate::upstream::{Lease, Upstream};
@@ -34,6 +36,10 @@ pub struct Ctx {
     pub(super) request_id: String,
     pub(super) lease: Option<Lease>,
     pub(super) tries: Tries,
+    /// Its spans, if they are recorded.
+    pub(super) trace: Option<Trace>,
+    /// What its server was told of them.
+    pub(super) sent: Option<Parent>,
     pub(super) body_read: u64,
     /// Its body, while it comes over HTTP/2.
     pub(super) upload: Option<Upload>,
@@ -45,6 +51,7 @@ pub struct Ctx {
     pub(super) intercepted: Option<HeaderMap>,
     pub(super) _slot: Option<Slot>,
     pub(super) _working: Working,
+    pub(super) _running: Working,
 }
 
 /// The servers that had the request, in their order.
@@ -58,7 +65,7 @@ pub(super) struct Tries {
 }
 
 impl Ctx {
-    pub(super) fn new(working: Working) -> Self {
+    pub(super) fn new(working: Working, running: Working) -> Self {
         Self {
             began: Instant::now(),
             running: None,
@@ -72,6 +79,8 @@ impl Ctx {
             request_id: String::new(),
             lease: None,
             tries: Tries::default(),
+            trace: None,
+            sent: None,
             body_read: 0,
             upload: None,
             informational: 0,
@@ -79,6 +88,7 @@ impl Ctx {
             intercepted: None,
             _slot: None,
             _working: working,
+            _running: running,
         }
     }
 
@@ -130,6 +140,12 @@ impl Ctx {
         if failed {
             lease.fail();
         }
+        lease.end(match (status, failed) {
+            (0, true) => Ended::Unanswered,
+            (0, false) => Ended::Left,
+            _ => Ended::Answered(status),
+        });
+        self.end_try(&lease, status, failed);
         self.tries.servers.push(lease.address);
         self.tries.statuses.push(status);
         self.tries.times.push(lease.began.elapsed().as_secs_f64());

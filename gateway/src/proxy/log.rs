@@ -3,17 +3,20 @@
 use pingora_proxy::Session;
 
 use super::{Ctx, Proxy};
+use crate::metrics::Ended;
 use crate::template::{Answered, Variables};
 
 /// What a client that left before its answer is logged as, as nginx does.
 const CLIENT_LEFT: u16 = 499;
 
 impl Proxy {
+    /// Counts the request, and logs it.
     pub(super) fn log(&self, session: &Session, ctx: &Ctx) {
         let response = session.response_written();
-        let status = response.map_or(CLIENT_LEFT, |response| response.status.as_u16());
-        if let Some(server) = ctx.server() {
-            self.metrics.answered(&server.name(), status);
+        let answered = response.map(|response| response.status.as_u16());
+        let status = answered.unwrap_or(CLIENT_LEFT);
+        if let Some(counted) = ctx.running.as_ref().and_then(|running| running.counted.get(ctx.server)) {
+            counted.ended(answered.map_or(Ended::Left, Ended::Answered), ctx.began.elapsed());
         }
         let wanted = ctx.settings().is_none_or(|settings| settings.access_log);
         let Some(log) = ctx.running.as_ref().map(|running| &running.access_log) else { return };

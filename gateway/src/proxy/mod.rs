@@ -7,6 +7,7 @@ mod log;
 mod request;
 mod response;
 mod retry;
+mod spans;
 mod why;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use satchel_common::server::InFlight;
+use satchel_common::trace::Tracing;
 
 use crate::entry;
 use crate::metrics::Metrics;
@@ -34,6 +36,8 @@ pub struct Proxy {
     pub shared: Shared,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Records spans.
+    pub tracing: Tracing,
     /// What a stop waits for.
     pub in_flight: InFlight,
 }
@@ -43,7 +47,7 @@ impl ProxyHttp for Proxy {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx::new(self.in_flight.start())
+        Ctx::new(self.in_flight.start(), self.metrics.in_flight.start())
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
@@ -108,7 +112,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.upload = ctx.watch_upload(session);
-        ctx.prepare(request)
+        ctx.prepare(request, self.tracing.is_on())
     }
 
     async fn upstream_response_filter(
@@ -180,6 +184,7 @@ impl ProxyHttp for Proxy {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         ctx.leave_server(status, false);
         self.log(session, ctx);
+        ctx.end_trace(session);
         if let Some(stream) = session.as_downstream().stream() {
             entry::next_request(stream);
         }

@@ -10,12 +10,13 @@ use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use satchel_common::trace::{Parent, Trace};
 use tokio::time::sleep;
 
 use super::{Ctx, Proxy, answer, encoding};
 use crate::config::{Action, Location};
 use crate::entry::{self, Upload};
-use crate::forwarding::{Client, request_id, set_headers, trace};
+use crate::forwarding::{Client, Recording, request_id, set_headers, trace};
 use crate::limits::{self, Admission};
 use crate::routing::{decode, encode, origin_form};
 use crate::template::without_port;
@@ -51,7 +52,9 @@ impl Proxy {
         ctx.server = index;
         let peer = entry::client(session.digest(), peer, &server.trusted_proxies);
         ctx.client = Some(Client::of(peer, &request, &server.trusted_proxies));
-        ctx.request_id = request_id(&request, ctx.client.as_ref().is_some_and(|client| client.trusted));
+        let trusted = ctx.client.as_ref().is_some_and(|client| client.trusted);
+        ctx.trace = self.tracing.begin(Parent::of(&request.headers), trusted, ctx.began);
+        ctx.request_id = request_id(&request, trusted);
         // A client of HTTP/1.0 has to ask for it.
         let asks = match request.version {
             http::Version::HTTP_10 => connection_says(&request, b"keep-alive"),
@@ -113,7 +116,7 @@ impl Proxy {
         if let Some(limit) = &location.settings.limit_conn {
             ctx._slot = running.zones.enter(address, limit);
             if ctx._slot.is_none() {
-                self.metrics.refused("limit_conn");
+                self.metrics.limit_conn.add();
                 return refuse(location.settings.limit_conn_status, "limit_conn");
             }
         }
@@ -122,7 +125,7 @@ impl Proxy {
                 Admission::After(wait) if wait.is_zero() => {}
                 Admission::After(wait) => sleep(wait).await,
                 Admission::Refused => {
-                    self.metrics.refused("limit_req");
+                    self.metrics.limit_req.add();
                     return refuse(location.settings.limit_req_status, "limit_req");
                 }
             }
@@ -201,7 +204,8 @@ impl Ctx {
     }
 
     /// The request as the server gets it.
-    pub(super) fn prepare(&self, request: &mut RequestHeader) -> Result<()> {
+    pub(super) fn prepare(&mut self, request: &mut RequestHeader, is_recording: bool) -> Result<()> {
+        self.sent = self.trace.as_ref().map(Trace::send);
         let (Some(client), Some(location)) = (&self.client, &self.location) else { return Ok(()) };
         if let Some(received) = &self.request {
             request.remove_header(&ACCEPT_ENCODING);
@@ -221,6 +225,11 @@ impl Ctx {
         drop_ambiguous_names(request);
         let set = &location.settings.proxy_set_header;
         self.with_variables(|variables| set_headers(request, client, variables, set)).unwrap_or(Ok(()))?;
-        trace(request, &self.request_id)
+        let recording = match self.sent {
+            Some(sent) => Recording::As(sent),
+            None if is_recording => Recording::NotThis,
+            None => Recording::Off,
+        };
+        trace(request, &self.request_id, recording)
     }
 }

@@ -144,7 +144,7 @@ impl Proxy {
             && next.timeout_total.is_none_or(|limit| ctx.began.elapsed() < limit)
             && ((why == Why::Gone && tried.len() == 1) || upstream.may_retry());
         if may {
-            self.metrics.retried(&upstream.name);
+            upstream.counted().retries.add();
         }
         may
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use http::HeaderMap;
 use pingora_core::connectors::http::Connector;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_http::RequestHeader;
+use satchel_common::ask::{Question, ask};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -108,32 +108,24 @@ async fn http(
     upstream: &str,
     address: SocketAddr,
 ) -> Result<(), String> {
-    let text = |error: Box<pingora_core::Error>| error.to_string();
-    let mut peer = HttpPeer::new(address, false, String::new());
-    peer.options.idle_timeout = Some(std::time::Duration::ZERO);
-    let (mut session, _) = connector.get_http_session(&peer).await.map_err(text)?;
-    let mut request = RequestHeader::build("GET", check.uri.as_bytes(), None).map_err(text)?;
-    request.insert_header("Host", check.host.as_deref().unwrap_or(upstream)).map_err(text)?;
-    request.insert_header("Connection", "close").map_err(text)?;
-    request.insert_header("User-Agent", "satchel-check").map_err(text)?;
-    session.write_request_header(Box::new(request)).await.map_err(text)?;
-    session.finish_request_body().await.map_err(text)?;
-    session.read_response_header().await.map_err(text)?;
-    let status = session.response_header().map_or(0, |response| response.status.as_u16());
+    let host = check.host.as_deref().unwrap_or(upstream);
+    let limit = if check.body.is_some() { BODY_MAX } else { 0 };
+    let question = Question {
+        address,
+        tls: None,
+        method: "GET",
+        host,
+        path: &check.uri,
+        fields: &HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let (status, body) = ask(connector, question, limit).await?;
     let good =
         if check.status.is_empty() { (200..400).contains(&status) } else { check.status.contains(&status) };
     if !good {
         return Err(format!("answered {status}"));
     }
     let Some(wanted) = &check.body else { return Ok(()) };
-    let mut body: Vec<u8> = Vec::new();
-    while let Some(part) = session.read_response_body().await.map_err(text)? {
-        let part: Bytes = part;
-        body.extend_from_slice(&part[..part.len().min(BODY_MAX - body.len())]);
-        if body.len() == BODY_MAX {
-            break;
-        }
-    }
     if wanted.is_match(&body) { Ok(()) } else { Err("its body does not match".into()) }
 }
 

@@ -111,7 +111,7 @@ fn server(line: &str) -> Result<Vec<(SocketAddr, Options)>, String> {
     for word in words {
         let wrong = || {
             format!(
-                "'{word}' is not known; weight=N, max_fails=N, fail_timeout=10s, max_conns=N, slow_start=30s, backup, down and drain are"
+                "'{word}' is not known; weight=N, max_fails=N, fail_timeout=10s, max_conns=N, slow_start=30s, admin_port=N, backup, down and drain are"
             )
         };
         let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
@@ -125,6 +125,9 @@ fn server(line: &str) -> Result<Vec<(SocketAddr, Options)>, String> {
             ("max_conns", n) => options.max_conns = number(n)?,
             ("fail_timeout", text) => options.fail_timeout = time(text)?,
             ("slow_start", text) => options.slow_start = time(text)?,
+            ("admin_port", n) => {
+                options.admin_port = Some(n.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?);
+            }
             ("backup", "") => options.backup = true,
             ("down", "") => options.admin = Admin::Down,
             ("drain", "") => options.admin = Admin::Drain,
@@ -147,10 +150,15 @@ mod tests {
 
     #[test]
     fn a_line_is_a_server() {
-        let servers =
-            read_text("# ours\n127.0.0.1:1 weight=3 max_conns=5\n\n127.0.0.1:2 backup # spare\n").unwrap();
+        let servers = read_text(
+            "# ours\n127.0.0.1:1 weight=3 max_conns=5 admin_port=91\n\n127.0.0.1:2 backup # spare\n",
+        )
+        .unwrap();
         let [(first, options), (_, spare)] = &servers[..] else { panic!("{servers:?}") };
-        assert_eq!((first.port(), options.weight, options.max_conns), (1, 3, 5));
+        assert_eq!(
+            (first.port(), options.weight, options.max_conns, options.admin_port),
+            (1, 3, 5, Some(91))
+        );
         assert!(spare.backup && !options.backup);
     }
 
@@ -195,7 +203,7 @@ mod tests {
             check: None,
             servers: Vec::new(),
         };
-        let upstream = Upstream::new(config(Some(file.path())), std::sync::Arc::default());
+        let upstream = Upstream::new(config(Some(file.path())), &crate::metrics::Metrics::default());
         assert_eq!(upstream.peers().len(), 2);
         std::fs::write(file.path(), "").unwrap();
         upstream.reconfigure(config(Some(file.path())));

@@ -5,7 +5,7 @@ mod check;
 mod discovery;
 mod file;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,9 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::balancer::{Balancer, News, Now, Options, Peer, Pick};
+use crate::balancer::{Admin, Balancer, News, Now, Options, Peer, Pick};
 use crate::config::{Source, UpstreamConfig};
-use crate::metrics::Metrics;
+use crate::metrics::{Ended, Group, Metrics, Server};
 
 use budget::Budget;
 pub use check::check_for_ever;
@@ -42,7 +42,7 @@ pub struct Upstream {
     waiting: AtomicUsize,
     started: Instant,
     reconfigured: Notify,
-    metrics: Arc<Metrics>,
+    counted: Arc<Group>,
 }
 
 /// What discovery has found.
@@ -52,6 +52,8 @@ struct Members {
     found: Vec<Vec<(SocketAddr, Option<u16>)>>,
     /// From the file.
     listed: Vec<(SocketAddr, Options)>,
+    /// What somebody has said at the admin address. It counts more than the configuration, until the process ends or the server goes.
+    said: HashMap<SocketAddr, Admin>,
 }
 
 /// Why a request gets no server.
@@ -73,11 +75,13 @@ pub struct Lease {
     /// Since when.
     pub began: Instant,
     failed: bool,
+    ended: Option<Ended>,
+    counted: Option<Arc<Server>>,
 }
 
 impl Upstream {
     /// As configured. Names that are to be looked up have no servers yet.
-    pub fn new(config: UpstreamConfig, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(config: UpstreamConfig, metrics: &Metrics) -> Arc<Self> {
         let upstream = Self {
             name: config.name.clone(),
             members: Mutex::default(),
@@ -88,7 +92,7 @@ impl Upstream {
             waiting: AtomicUsize::new(0),
             started: Instant::now(),
             reconfigured: Notify::new(),
-            metrics,
+            counted: metrics.group(&config.name),
         };
         upstream.reconfigure(config);
         Arc::new(upstream)
@@ -159,7 +163,7 @@ impl Upstream {
     fn apply(&self) {
         let config = self.config.load();
         let servers = {
-            let members = self.members();
+            let mut members = self.members();
             let mut servers: Vec<(SocketAddr, Options)> = Vec::new();
             let configured = config.servers.iter().zip(&members.found).flat_map(|(server, found)| {
                 found.iter().map(|(address, weight)| {
@@ -167,15 +171,17 @@ impl Upstream {
                     (*address, Options { weight, ..server.options.clone() })
                 })
             });
-            for (address, options) in configured.chain(members.listed.iter().cloned()) {
+            for (address, mut options) in configured.chain(members.listed.iter().cloned()) {
                 if !servers.iter().any(|(other, _)| *other == address) {
+                    options.admin = members.said.get(&address).copied().unwrap_or(options.admin);
                     servers.push((address, options));
                 }
             }
+            members.said.retain(|address, _| servers.iter().any(|(server, _)| server == address));
             servers
         };
         let addresses: Vec<_> = servers.iter().map(|(address, _)| *address).collect();
-        self.metrics.members(&self.name, addresses.iter().copied());
+        self.counted.members_are(addresses.iter().copied());
         let mut balancer = self.balancer();
         let before: HashSet<_> = balancer.peers().iter().map(|peer| peer.address).collect();
         let is_news = before != addresses.iter().copied().collect();
@@ -186,6 +192,26 @@ impl Upstream {
             log::info!("upstream {}: its servers are {}", self.name, list.join(", "));
         }
         self.freed.notify_waiters();
+    }
+
+    /// Drains a server, or lets it have requests again, whatever the configuration says. `false`: there is no such server.
+    pub fn say(&self, address: SocketAddr, admin: Admin) -> bool {
+        let there = self.balancer().peers().iter().any(|peer| peer.address == address);
+        if there {
+            self.members().said.insert(address, admin);
+            self.apply();
+        }
+        there
+    }
+
+    /// Whether a server is as it is because of [`say`](Self::say).
+    pub fn is_said(&self, address: SocketAddr) -> bool {
+        self.members().said.contains_key(&address)
+    }
+
+    /// What is counted of it.
+    pub fn counted(&self) -> &Group {
+        &self.counted
     }
 
     /// The next server that is not among `tried`. While all have `max_conns` requests it is waited for, in the configured bounds.
@@ -214,9 +240,14 @@ impl Upstream {
     fn try_pick(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<Lease, NoServer> {
         let pick = self.balancer().pick(self.now(), tried);
         match pick {
-            Pick::Server(address) => {
-                Ok(Lease { upstream: self.clone(), address, began: Instant::now(), failed: false })
-            }
+            Pick::Server(address) => Ok(Lease {
+                upstream: self.clone(),
+                address,
+                began: Instant::now(),
+                failed: false,
+                ended: None,
+                counted: self.counted.server(address),
+            }),
             Pick::Full => Err(NoServer::Busy),
             Pick::None => Err(NoServer::Left),
         }
@@ -305,11 +336,20 @@ impl Lease {
     pub fn fail(&mut self) {
         self.failed = true;
     }
+
+    /// The request has left the server. Without this it is not counted.
+    pub fn end(&mut self, how: Ended) {
+        self.ended = Some(how);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.upstream.done(self.address, self.failed);
-        self.upstream.metrics.served(&self.upstream.name, self.address, self.failed, self.began.elapsed());
+        let (Some(counted), Some(how)) = (&self.counted, self.ended) else { return };
+        counted.requests.ended(how, self.began.elapsed());
+        if self.failed {
+            counted.failures.add();
+        }
     }
 }

@@ -100,6 +100,7 @@ pub(super) fn check(file: raw::File) -> Result<Config, Invalid> {
         },
         keys,
         index_key,
+        traces: file.traces.map(|raw| raw.check("satchel-sidecar")).transpose()?,
     })
 }
 

@@ -15,6 +15,7 @@ use rand::RngExt as _;
 use satchel_common::address::HostPort;
 use satchel_common::config::{ConfigError, load, parse};
 use satchel_common::logging::Level;
+use satchel_common::trace;
 
 use crate::context::Context;
 use crate::exchange::Settings;
@@ -59,6 +60,8 @@ pub struct Config {
     pub keys: Vec<Secret>,
     /// What names records.
     pub index_key: Option<Secret>,
+    /// Where spans are sent; `None`: nowhere.
+    pub traces: Option<trace::Config>,
 }
 
 pub use keys::load_keys;
@@ -143,6 +146,7 @@ impl Config {
             ("session.cache_size", self.cache_size.to_string()),
             ("record.encryption", self.keys.is_empty().to_string()),
             ("record.index_key", format!("{index_key:?}")),
+            ("[traces]", format!("{:?}", self.traces)),
         ]
     }
 

@@ -28,6 +28,7 @@ pub struct File {
     pub memcached: Memcached,
     #[serde(default)]
     pub record: Record,
+    pub traces: Option<satchel_common::trace::Raw>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,14 @@
 //! Before the request: find the session that a client presents, lock it, and place its file.
 
+use std::time::Instant as Then;
+
 use bytes::Bytes;
 
 use super::access::{Access, OnLockTimeout};
 use super::look_up::{Found, Lookup};
 use super::{Exchange, Held, OnStoreFailure, unix_millis};
 use crate::id::{Presented, SessionId};
+use crate::metrics::Part;
 use crate::probe::Answer;
 use crate::record::Ended;
 
@@ -38,8 +41,15 @@ impl Exchange {
         }
         let mut ended = false;
         for candidate in presented {
+            let began = Then::now();
             match self.look_up(candidate).await {
-                Ok(Lookup::Found(found)) => return self.place(candidate, *found).await,
+                Ok(Lookup::Found(found)) => {
+                    self.note_found(began, &found);
+                    let found_at = Then::now();
+                    let placed = self.place(candidate, *found).await;
+                    self.ended(Part::Place, found_at, Then::now());
+                    return placed;
+                }
                 Ok(Lookup::Ended { how: Ended::IdChanged, young }) => {
                     ended = true;
                     self.drop_cookie |= young;
@@ -67,6 +77,15 @@ impl Exchange {
         self.unknown = !ended;
         self.told = Some(SessionId::never_used().as_str().to_owned());
         Ok(())
+    }
+
+    fn note_found(&self, began: Then, found: &Found) {
+        if let Some(lock) = &found.lock {
+            self.ended(Part::Lock, began, lock.taken());
+        }
+        if let Some((began, ended)) = found.loaded {
+            self.ended(Part::Load, began, ended);
+        }
     }
 
     /// Whether another context has a living session of this id, and its cookie goes to this one too.

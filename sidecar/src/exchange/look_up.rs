@@ -3,7 +3,8 @@
 //! A session is locked on its primary: the node that its newest record names, or the next one that is up after it. Whoever finds the
 //! record, by whatever cookie, comes to the same node; that is what keeps two requests of a session apart when it has moved (R24).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant as Then;
 
 use futures_util::future::{FutureExt as _, join_all};
 use tokio::time::{Instant, sleep, timeout};
@@ -44,6 +45,8 @@ pub(super) struct Found {
     pub(super) lock: Option<Lock>,
     /// `None` for a read-only request.
     pub(super) turn: Option<Turn>,
+    /// Since when and until when its body was fetched and opened; `None`: the local copy was current.
+    pub(super) loaded: Option<(Then, Then)>,
 }
 
 /// What one look at one node came to.
@@ -89,6 +92,7 @@ struct Search {
     identity: Vec<u8>,
     access: Access,
     deadline: Instant,
+    loaded: OnceLock<(Then, Then)>,
 }
 
 impl Core {
@@ -128,7 +132,8 @@ impl Core {
             return Err(Refusal::Store);
         }
         let shared = self.context(context).shares_cookie;
-        let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline };
+        let loaded = OnceLock::new();
+        let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline, loaded };
         for _ in 0..=2 * self.nodes.all().count() {
             self.nodes.settled().await;
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
@@ -148,7 +153,8 @@ impl Core {
                     if let Some(lock) = &lock {
                         lock.keep_alive(key.record(), session.ttl.on_the_wire(unix_time()));
                     }
-                    return Ok(Lookup::Found(Box::new(Found { key, session, idle, lock, turn })));
+                    let loaded = search.loaded.get().copied();
+                    return Ok(Lookup::Found(Box::new(Found { key, session, idle, lock, turn, loaded })));
                 }
                 Step::Ended { how, young } => return Ok(Lookup::Ended { how, young }),
                 Step::Absent if single && suffix.is_none() && !self.nodes.all_up() => {
@@ -171,7 +177,10 @@ impl Core {
             Some(result) => Ok(result),
             None => {
                 self.metrics.lock_waits.add();
-                timeout(self.settings().lock_timeout, turn).await
+                let began = Then::now();
+                let result = timeout(self.settings().lock_timeout, turn).await;
+                self.metrics.lock_wait.observe(began.elapsed());
+                result
             }
         };
         match result {
@@ -385,8 +394,12 @@ impl Search {
     ) -> Result<Step, Refusal> {
         let at_home = |session: &Session| self.core.nodes.first_up(session.named) == Some(home);
         let session = match cached.filter(|session| is_current(session, &read) && at_home(session)) {
-            Some(session) => session,
+            Some(session) => {
+                self.core.metrics.cache_hits.add();
+                session
+            }
             None => {
+                let began = Then::now();
                 if read.item.value.as_deref().is_none_or(|value| self.core.manifest(value).is_some()) {
                     match self.body(home).await? {
                         Some(again) => read = again,
@@ -396,6 +409,7 @@ impl Search {
                 let place = Place::of(home, read.there());
                 match self.open(home, &read, place).await {
                     Ok(session) => {
+                        let _ = self.loaded.set((began, Then::now()));
                         self.note_rollback(&session).await;
                         session
                     }
@@ -430,12 +444,14 @@ impl Search {
 
     /// The newest copy is on another node than the one that holds the lock, where `home` is to be replaced.
     async fn on_another(&self, node: NodeIndex, home: Place) -> Result<Step, Refusal> {
+        let began = Then::now();
         let Some(read) = self.body(node).await? else { return Ok(Step::Gone) };
         self.core.metrics.read_from_backup.add();
         let session = match self.open(node, &read, home).await {
             Ok(session) => session,
             Err(other) => return Ok(other),
         };
+        let _ = self.loaded.set((began, Then::now()));
         let idle = session.ttl.idle(read.item.ttl);
         Ok(Step::Session(session, idle, None))
     }
@@ -447,7 +463,7 @@ impl Search {
     /// The session in a record read on `node`, if its first copy belongs to `primary`; otherwise the step that this is.
     async fn open(&self, node: NodeIndex, read: &Read, primary: Place) -> Result<Arc<Session>, Step> {
         let core = &self.core;
-        core.metrics.bodies_fetched.add();
+        core.metrics.cache_misses.add();
         let unreadable = |error: String| {
             core.metrics.records_rejected.add();
             log::error!("A record on memcached node {} was refused: {error}", core.nodes.name(node));
@@ -505,20 +521,25 @@ impl Search {
         }
         let mut backoff = Backoff::new(self.deadline.saturating_duration_since(Instant::now()));
         let mut began = Instant::now();
-        let mut waits = false;
+        let mut waits: Option<Then> = None;
         loop {
             let (lock, answers) = core.locks.take(&self.key, node, Some(get(value))).await?;
             if lock.is_some() {
+                if let Some(since) = waits {
+                    core.metrics.lock_wait.observe(since.elapsed());
+                }
                 let (read, life) = (Read::of(&answers, 1), answers.incarnation);
-                return Ok(Locked { lock, read, life, waited: waits });
+                return Ok(Locked { lock, read, life, waited: waits.is_some() });
             }
             // Not won: what was read counts for nothing.
-            if !std::mem::replace(&mut waits, true) {
+            let since = *waits.get_or_insert_with(|| {
                 core.metrics.lock_waits.add();
-            }
+                Then::now()
+            });
             value = false;
             let Some(pause) = backoff.next(began.elapsed(), crate::random::unit()) else {
                 core.metrics.lock_timeouts.add();
+                core.metrics.lock_wait.observe(since.elapsed());
                 return Err(LockError::Busy);
             };
             began = Instant::now();

@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 use http::HeaderName;
 use regex::Regex;
 use satchel_common::server::Working;
+use satchel_common::trace::{self, Kind, Trace, Tracing};
 
 use access::{Access, Learned, Locking, OnLockTimeout};
 
@@ -45,7 +46,7 @@ use crate::id::{NodeName, SessionId};
 use crate::lock::{Lock, Locks};
 use crate::memcached::Nodes;
 use crate::memcached::nodes::NodeIndex;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Part};
 use crate::probe::Tomcat;
 use crate::record::{Farm, Keys, RecordKey};
 use crate::turn::{Turn, Turns};
@@ -127,6 +128,8 @@ pub struct Core {
     pub cache: Cache,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Records spans.
+    pub tracing: Tracing,
     /// The Tomcat beside us.
     pub tomcat: Tomcat,
     /// What the configuration says.
@@ -189,6 +192,8 @@ pub struct Exchange {
     pub in_cookie: bool,
     /// The request's `Host`, for probes.
     pub host: String,
+    /// Its request's spans, if they are recorded.
+    pub trace: Option<Trace>,
     /// Turns true when Tomcat has saved, or is known not to: from then on only memcached is waited for.
     pub tomcat_is_done: Arc<AtomicBool>,
     /// The lock of the session that the response announces, once it is taken.
@@ -255,6 +260,7 @@ impl Exchange {
             drop_cookie: false,
             in_cookie: false,
             host,
+            trace: None,
             tomcat_is_done: Arc::default(),
             new_lock: None,
             began: Instant::now(),
@@ -265,6 +271,15 @@ impl Exchange {
     /// When it began.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// A part of it has ended.
+    pub fn ended(&self, part: Part, since: Instant, at: Instant) {
+        self.core.metrics.parts.observe(part, since, at);
+        if let Some(trace) = &self.trace {
+            let part = trace::Part { name: part.name(), kind: Kind::Internal, began: since, ended: at };
+            trace.part(part, None, false, Vec::new());
+        }
     }
 
     /// How long it has been going on.

@@ -90,6 +90,11 @@ impl Outbox {
         self.entries().by_key.len()
     }
 
+    /// What these take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.entries().bytes
+    }
+
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch as channel};
@@ -18,6 +18,7 @@ use crate::file::SessionFile;
 use crate::id::SessionId;
 use crate::lock::Lock;
 use crate::memcached::nodes::NodeIndex;
+use crate::metrics::Part;
 use crate::probe::Answer;
 use crate::record::Ended;
 
@@ -72,14 +73,17 @@ pub async fn settle(
     let mut at = StoredAt::default();
     let mut new_lock = None;
     let mut new = New::None;
+    let mut since = Instant::now();
     if let Some(announced) = &announced {
         exchange.learn(true);
         let file = exchange.await_new(announced, &mut progress).await;
+        since = exchange.ended_now(Part::Save, since);
         new_lock = exchange.new_lock.take();
         exchange.tomcat_is_done.store(file.is_ok(), Ordering::Relaxed);
         let goes_on = exchange.core.settings().on_store_failure == OnStoreFailure::Proceed;
         let keep = goes_on || release.is_closed();
         result = exchange.create(announced, file, keep).await.map(|node| at.announced = Some(node));
+        since = exchange.ended_now(Part::Store, since);
         new = match result {
             Ok(()) => New::Stored,
             Err(Failure::Store(StoreError::Kept(_))) => New::Stored,
@@ -94,6 +98,7 @@ pub async fn settle(
         return;
     };
     let verdict = exchange.verdict(&mut held, &mut progress).await;
+    since = exchange.ended_now(Part::Save, since);
     exchange.tomcat_is_done.store(true, Ordering::Relaxed);
     let mut touch = false;
     match exchange.conclude(&held, verdict, new).await {
@@ -101,9 +106,18 @@ pub async fn settle(
             touch = true;
             at.held = Some(held.session.version.primary.node);
         }
-        Ok(Concluded::Stored(node)) => at.held = Some(node),
+        Ok(Concluded::Stored(node)) => {
+            since = exchange.ended_now(Part::Store, since);
+            at.held = Some(node);
+        }
+        Ok(Concluded::Buried) => since = exchange.ended_now(Part::Store, since),
         Ok(Concluded::Nothing) => {}
-        Err(error) => result = Err(error),
+        Err(error) => {
+            if matches!(error, Failure::Store(_)) {
+                since = exchange.ended_now(Part::Store, since);
+            }
+            result = Err(error);
+        }
     }
     exchange.finish(result.map(|()| at), release);
     let core = exchange.core.clone();
@@ -117,6 +131,7 @@ pub async fn settle(
     if let Some(lock) = new_lock {
         lock.release().await;
     }
+    exchange.ended_now(Part::Unlock, since);
 }
 
 /// Stores a session whose file came after its exchange had given up waiting for it (R14).
@@ -151,7 +166,9 @@ enum Concluded {
     Unchanged,
     /// It is stored, with this primary.
     Stored(NodeIndex),
-    /// It was not used, or has ended.
+    /// It has ended, and that is stored.
+    Buried,
+    /// It was not used.
     Nothing,
 }
 
@@ -169,6 +186,13 @@ enum Failure {
 }
 
 impl Exchange {
+    /// A part has ended just now. The time, for the next one.
+    fn ended_now(&self, part: Part, since: Instant) -> Instant {
+        let now = Instant::now();
+        self.ended(part, since, now);
+        now
+    }
+
     /// Watches the placed file until it is decided what became of the session.
     async fn verdict(&self, held: &mut Held, progress: &mut channel::Receiver<Progress>) -> Verdict {
         let context = self.core.context(self.context);
@@ -250,7 +274,7 @@ impl Exchange {
                 held.let_record_be();
                 let ended = if new == New::Stored { Ended::IdChanged } else { Ended::Invalidated };
                 core.bury(&target, &held.session, ended).await.map_err(Failure::Store)?;
-                Ok(Concluded::Nothing)
+                Ok(Concluded::Buried)
             }
             Verdict::NotLoaded => {
                 self.learn(false);

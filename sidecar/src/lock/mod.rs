@@ -9,7 +9,7 @@ pub mod tenure;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as Then};
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -49,6 +49,8 @@ pub struct Lock {
     locks: Arc<Locks>,
     id: u64,
     state: Option<Arc<State>>,
+    /// Since when it is ours.
+    taken: Then,
 }
 
 impl Locks {
@@ -79,7 +81,7 @@ impl Locks {
             record: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let lock = Lock { locks: self.clone(), id, state: Some(state.clone()) };
+        let mut lock = Lock { locks: self.clone(), id, state: Some(state.clone()), taken: Then::now() };
         finish(async move {
             let batch: Vec<_> = [state.set(Mode::Add)].into_iter().chain(get).collect();
             let answers = lock.locks.nodes.run(node, &batch).await?;
@@ -90,10 +92,16 @@ impl Locks {
             }
             *state.tenure.lock().await = tenure;
             *guard(&state.renewed) = Instant::now();
+            lock.taken = Then::now();
             guard(&lock.locks.held).insert(id, state);
             Ok((Some(lock), answers))
         })
         .await
+    }
+
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        guard(&self.held).len()
     }
 
     /// Renews what is due, for ever. Each lock for itself: a node that hangs must not keep those of others waiting.
@@ -167,6 +175,11 @@ impl Lock {
     /// It belongs to somebody else: nothing is to be released.
     fn forget(mut self) {
         self.state = None;
+    }
+
+    /// Since when it is held.
+    pub fn taken(&self) -> Then {
+        self.taken
     }
 
     /// The record is kept alive as long as the lock.

@@ -5,13 +5,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as Then};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use satchel_common::metrics::{Counter, Histogram, Snapshot};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -20,7 +21,6 @@ use super::health::{Event, Health};
 use super::node::{Answers, Command, Incarnation, Mode, Node, NodeError, Reply};
 use crate::exchange::unix_time;
 use crate::id::NodeName;
-use crate::metrics::Metrics;
 use crate::record::{Farm, RecordKey, Ttl};
 
 /// Index of a node: in configuration order first, then those that were added. It stays the same as long as this process runs.
@@ -52,7 +52,6 @@ struct Inner {
     told: watch::Sender<Vec<u64>>,
     /// How long a node that was away may hold what others have forgotten: the longest life of a session that was seen, in seconds.
     longest_life: AtomicU64,
-    metrics: Arc<Metrics>,
 }
 
 #[derive(Clone)]
@@ -78,6 +77,10 @@ struct Entry {
     hurry: Notify,
     /// The key of what is said about it.
     away_key: OnceLock<String>,
+    /// Of batches that it has answered.
+    times: Histogram,
+    /// Batches that it has failed.
+    errors: Counter,
 }
 
 impl Entry {
@@ -92,6 +95,8 @@ impl Entry {
             missed: Mutex::default(),
             hurry: Notify::new(),
             away_key: OnceLock::new(),
+            times: Histogram::default(),
+            errors: Counter::default(),
         })
     }
 
@@ -127,7 +132,7 @@ impl Entry {
 
 impl Nodes {
     /// In configuration order, which must be the same on every sidecar; and those that are retired.
-    pub fn new(nodes: Vec<Named>, retired: Vec<Named>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(nodes: Vec<Named>, retired: Vec<Named>) -> Self {
         let ring = (0..nodes.len()).collect();
         let entries: Vec<_> =
             nodes.into_iter().chain(retired).map(|(name, node)| Entry::new(name, node)).collect();
@@ -135,7 +140,7 @@ impl Nodes {
         let (noticed, told) = (watch::Sender::new((0, None)), watch::Sender::new(vec![0; entries.len()]));
         let away = Away::new(entries.len());
         let list = ArcSwap::from_pointee(List { entries, ring });
-        Self(Arc::new(Inner { list, away, noticed, told, longest_life, metrics }))
+        Self(Arc::new(Inner { list, away, noticed, told, longest_life }))
     }
 
     fn list(&self) -> Arc<List> {
@@ -354,6 +359,12 @@ impl Nodes {
         self.entry(index).health().is_used()
     }
 
+    /// How long a node took to answer batches, and how many it has failed.
+    pub fn counted(&self, index: NodeIndex) -> (Snapshot, u64) {
+        let entry = self.entry(index);
+        (entry.times.snapshot(), entry.errors.get())
+    }
+
     /// The largest item that a node takes, in bytes; zero while unknown.
     pub fn item_size_max(&self, index: NodeIndex) -> usize {
         self.entry(index).node().item_size_max()
@@ -414,6 +425,7 @@ impl Nodes {
     ) -> Result<Answers, NodeError> {
         let entry = self.entry(index);
         let node = entry.node();
+        let began = Then::now();
         let mut running = node.run(batch, only);
         let result = match timeout(node.timeout() * 2 / 5, &mut running).await {
             Ok(result) => result,
@@ -437,9 +449,12 @@ impl Nodes {
             Err(NodeError::Unreachable(_)) => self.tell(index, Event::Cut),
             Err(NodeError::Timeout) => self.tell(index, Event::TimedOut),
         }
-        if let Err(error) = &result {
-            self.0.metrics.node_errors.add();
-            log::warn!("memcached node {}: {error}", self.name(index));
+        match &result {
+            Ok(_) => entry.times.observe(began.elapsed()),
+            Err(error) => {
+                entry.errors.add();
+                log::warn!("memcached node {}: {error}", entry.name);
+            }
         }
         result
     }

@@ -5,6 +5,7 @@ pub mod reissue;
 mod replay;
 pub mod request;
 mod response;
+mod spans;
 pub mod suffix;
 pub mod upload;
 
@@ -19,6 +20,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use satchel_common::server::{InFlight, Working};
+use satchel_common::trace::{Parent, TRACEPARENT, Trace};
 use tokio::sync::{oneshot, watch};
 
 use crate::exchange::settle::settle;
@@ -56,7 +58,16 @@ pub struct Ctx {
     held: bool,
     tries: usize,
     began: Instant,
+    /// When it was last sent to Tomcat, until that has answered.
+    sent_at: Option<Instant>,
+    /// Its spans, if they are recorded.
+    trace: Option<Trace>,
+    /// What Tomcat was told of them.
+    told: Option<Parent>,
+    /// What it has of a session.
+    session: &'static str,
     _working: Working,
+    _running: Working,
 }
 
 impl Proxy {
@@ -111,11 +122,18 @@ impl ProxyHttp for Proxy {
             held: true,
             tries: 0,
             began: Instant::now(),
+            sent_at: None,
+            trace: None,
+            told: None,
+            session: "none",
             _working: self.in_flight.start(),
+            _running: self.core.metrics.requests.in_flight.start(),
         }
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        // The gateway decides which requests are recorded.
+        ctx.trace = self.core.tracing.begin(Parent::of(&session.req_header().headers), true, ctx.began);
         self.bring_session(session, ctx).await
     }
 
@@ -139,6 +157,11 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.sent = true;
+        ctx.sent_at = Some(Instant::now());
+        ctx.told = ctx.trace.as_ref().map(Trace::send);
+        if let Some(told) = ctx.told {
+            request.insert_header(TRACEPARENT, told.to_string())?;
+        }
         if ctx.continued {
             request.remove_header("expect");
         }
@@ -155,6 +178,7 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status.as_u16() != 101 {
             return Ok(());
         }
+        self.tomcat_has_answered(ctx, Some(response.status.as_u16()));
         self.take_session(response, ctx).await
     }
 
@@ -236,6 +260,9 @@ impl ProxyHttp for Proxy {
             // Not its text: Pingora's can quote what was sent.
             error.map_or("", |error| error.root_etype().as_str())
         );
+        let status = session.response_written().map(|response| response.status.as_u16());
+        self.core.metrics.requests.answered(status, ctx.began.elapsed());
+        self.end_trace(session, ctx);
         let closed_by_tomcat = error.is_some_and(|error| {
             *error.esource() == ErrorSource::Upstream
                 && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout)

@@ -32,6 +32,7 @@ impl Proxy {
         let presented = self.presented(request, context);
         let mut exchange = Exchange::new(self.core.clone(), index, host, Some(self.in_flight.start()));
         (exchange.access, exchange.learn_as) = self.core.access(line(request));
+        exchange.trace = ctx.trace.clone();
         exchange.in_cookie = !cookies::values(cookie_headers(request), &context.cookie_name).is_empty();
         ctx.began = exchange.began();
         ctx.held = !self.core.settings().unheld_uri.as_ref().is_some_and(|pattern| matches(pattern, request));
@@ -57,6 +58,7 @@ impl Proxy {
             self.refuse(session, &refusal).await;
             return Ok(true);
         }
+        ctx.session = if exchange.held.is_some() { "held" } else { "unknown" };
         if exchange.unknown {
             self.flood.note(address).await;
         }

@@ -27,6 +27,11 @@ impl Farm {
         Self { name: name.to_owned(), index_key }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Everything about a session is by farm, context and id (R1).
     pub fn key(&self, context: &str, id: &SessionId) -> RecordKey {
         let mut hasher = blake3::Hasher::new_keyed(&self.index_key);

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use gateway::config::{Action, Config};
 use gateway::forwarding::{
-    Client, Passed, add_headers, name_charset, request_id, rewrite_cookie_paths, rewrite_redirect,
+    Client, Passed, Recording, add_headers, name_charset, request_id, rewrite_cookie_paths, rewrite_redirect,
     set_headers, trace,
 };
 use gateway::template::Variables;
@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
         };
         let mut request = received.clone();
         set_headers(&mut request, &client, &variables, &location.settings.proxy_set_header).expect("fields");
-        trace(&mut request, &id).expect("fields");
+        trace(&mut request, &id, Recording::Off).expect("fields");
         once(&request, &client);
         let settings = &location.settings;
         let passed = Passed { upstream: "t", from: "/a/", to: "/b/" };

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         .context("/ShareSession", App::Plain)
         .set("session.node_suffix", "\"visible\"")
         .gateway_port(port)
+        .admin()
         .start();
     step("visiting the page with one browser\n");
     let seen = visit(&mut farm.client());
@@ -96,8 +97,11 @@ fn visit(browser: &mut Client) -> Result<(), String> {
 fn stay(farm: &Farm, port: u16) {
     println!("\nEverything stays up until Ctrl-C. Look at");
     println!("  http://127.0.0.1:{port}{PATH}    reload it: the server changes, the session does not");
+    if let Some(admin) = farm.gateway_admin {
+        println!("  http://127.0.0.1:{admin}/    the gateway's status page");
+    }
     for (n, (sidecar, tomcat)) in farm.sidecars.iter().zip(&farm.tomcats).enumerate() {
-        println!("  http://127.0.0.1:{}/metrics    counters of sidecar {}", sidecar.admin_port(), n + 1);
+        println!("  http://127.0.0.1:{}/    the status page of sidecar {}", sidecar.admin_port(), n + 1);
         println!("  kill -9 {}    Tomcat {}: the other one goes on with the session", tomcat.pid(), n + 1);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

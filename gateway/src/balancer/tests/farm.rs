@@ -192,6 +192,7 @@ fn any_options(random: &mut SmallRng) -> Options {
         admin: [Admin::Up, Admin::Up, Admin::Up, Admin::Up, Admin::Down, Admin::Drain]
             [random.random_range(0..6usize)],
         slow_start: if random.random_range(0..3) == 0 { secs(random.random_range(1..30)) } else { Now::ZERO },
+        admin_port: None,
     }
 }
 

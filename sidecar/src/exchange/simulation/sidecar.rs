@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use satchel_common::trace::Tracing;
 
 use super::memory::{Gate, Network, Shared};
 use crate::agreement::Agreed;
@@ -43,7 +44,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
             Network { memory: memory.clone(), from: number, gate: gate.clone(), known: Mutex::default() };
         (name(node), Arc::new(network) as Arc<dyn Node>)
     });
-    let nodes = Nodes::new(nodes.collect(), Vec::new(), metrics.clone());
+    let nodes = Nodes::new(nodes.collect(), Vec::new());
     let farm = Farm::new("test", None);
     let (first, away_known) = tokio::sync::watch::channel(false);
     tokio::spawn(nodes.clone().exchange_away(farm.clone(), first));
@@ -69,6 +70,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
         turns: Arc::default(),
         cache: Cache::new(1 << 20),
         metrics,
+        tracing: Tracing::default(),
         tomcat: Tomcat { address: "127.0.0.1:1".parse().unwrap() },
         settings: ArcSwap::from_pointee(settings(memories.len().min(2))),
         suspects: Mutex::default(),
