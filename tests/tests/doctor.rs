@@ -1,8 +1,5 @@
 //! `sidecar doctor`: a good set-up has no findings; each mistake is found, and its fix works as it is printed.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::fs::{self, Permissions};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,8 +1,5 @@
 //! The gateway by itself and in front of sidecars.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::thread;

@@ -1,9 +1,6 @@
 //! From the scenario's two files to a running set-up: what both imports make of them is put in its place and started as it is, beside stock
 //! Tomcats. Nothing in the files differs from the scenario's but ports and addresses.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,7 +36,7 @@ impl Today {
 
     /// A Tomcat with msm's context.xml and these applications, brought over with nothing but the import's files.
     fn bring_over(&self, number: usize, apps: &[&str], keys: Option<&Path>) -> Server {
-        let base = Tomcat::base(self.version, &format!("127.0.0.{}", number + 2));
+        let base = Tomcat::empty_base(self.version, &format!("127.0.0.{}", number + 2));
         let conf = base.path().join("conf");
         let context = CONTEXT.replace("10.66.121.134:9101", &format!("127.0.0.1:{}", self.memcached.port()));
         let server = SERVER
@@ -66,8 +63,12 @@ impl Today {
         ]);
         import.args(["--tomcat", &format!("127.0.0.1:{port}")]);
         import.arg("--store").arg(self.stores.path().join(format!("tomcat{number}")));
-        apps.iter().for_each(|app| drop(import.args(["--app", app])));
-        keys.iter().for_each(|keys| drop(import.arg("--keys").arg(keys)));
+        for app in apps {
+            import.args(["--app", app]);
+        }
+        for keys in keys.iter() {
+            import.arg("--keys").arg(keys);
+        }
         let toml = output(import.args(["conf/context.xml", "conf/server.xml"]));
         // Two sidecars on one machine.
         let admin = ports::free();

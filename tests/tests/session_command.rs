@@ -1,8 +1,5 @@
 //! `sidecar session`: what can be known of stored sessions, and forced logout, beside a farm that runs.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,8 +1,5 @@
 //! The status pages in a real browser, with sessions in use behind them; and what may change a server there.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,8 +1,5 @@
 //! Spans of gateway and sidecar, as a real OpenTelemetry Collector gets them.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use satchel_tests::collector::{Collector, Span};
 use satchel_tests::{Farm, Gateway, eventually};
 

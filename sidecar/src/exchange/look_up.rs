@@ -411,6 +411,7 @@ impl Search {
                     Ok(session) => {
                         let _ = self.loaded.set((began, Then::now()));
                         self.note_rollback(&session).await;
+                        self.core.cache.put(self.key.clone(), session.clone()).await;
                         session
                     }
                     Err(other) => return Ok(other),
@@ -418,7 +419,6 @@ impl Search {
             }
         };
         let idle = session.ttl.idle(read.item.ttl);
-        self.core.cache.put(self.key.clone(), session.clone()).await;
         Ok(Step::Session(session, idle, None))
     }
 
