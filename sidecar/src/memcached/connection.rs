@@ -5,6 +5,7 @@ use std::io;
 use satchel_common::address::HostPort;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
 
 use super::node::{Command, Incarnation, NodeError, Reply};
 use super::wire::{closed, lost};
@@ -22,6 +23,8 @@ const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
 pub struct Connection {
     stream: BufReader<TcpStream>,
     protocol: Protocol,
+    /// Where it was made, and is to be used.
+    pub runtime: Id,
     /// Read from `stats` when the connection was made.
     pub incarnation: Incarnation,
     /// `item_size_max` of `stats settings`, in bytes; zero: not known.
@@ -41,7 +44,8 @@ impl Connection {
             Protocol::Meta => identify(&mut stream).await?,
             Protocol::Text => (SOMEBODY, 0),
         };
-        Ok(Self { stream: BufReader::new(stream), protocol, incarnation, item_size_max })
+        let runtime = Handle::current().id();
+        Ok(Self { stream: BufReader::new(stream), protocol, runtime, incarnation, item_size_max })
     }
 
     /// Whether an idle connection is still open and quiet, as far as the runtime has been told: as a rule no system call.

@@ -4,20 +4,26 @@
 #[cfg(feature = "broken")]
 mod careless;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use satchel_common::address::HostPort;
+use tokio::runtime::{Handle, Id};
 use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::node::{Answers, Command, Incarnation, Node, NodeError};
 use crate::config::Protocol;
 
-/// Idle connections that are kept. More are made when more requests are under way, and closed after.
+/// Idle connections that each runtime keeps. More are made when more requests are under way, and closed after.
 const IDLE_MAX: usize = 64;
+
+/// By the runtime that has made them. Another could use them too, but would be told of each answer by the first one's thread: two wake-ups
+/// more, which cost as much as the answer (docs/performance.md).
+type Idle = HashMap<Id, Vec<Connection>>;
 
 /// One memcached.
 pub struct Pool {
@@ -25,7 +31,7 @@ pub struct Pool {
     protocol: Protocol,
     /// For a whole exchange, connecting included.
     timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
     item_size_max: AtomicUsize,
 }
 
@@ -51,15 +57,16 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<Connection> {
-        self.idle().pop()
+        self.idle().get_mut(&Handle::current().id())?.pop()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_back(&self, connection: Connection) {
         let mut idle = self.idle();
+        let idle = idle.entry(connection.runtime).or_default();
         if idle.len() < IDLE_MAX {
             idle.push(connection);
         }
