@@ -52,7 +52,8 @@ pub struct Entry {
 #[async_trait]
 impl ServerApp for Entry {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let stream = self.prepare(stream).await?;
+        // Boxed, so that an open connection does not keep the room that a TLS handshake needs.
+        let stream = Box::pin(self.prepare(stream)).await?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return self.http.process_new(stream, shutdown).await;
         }

@@ -409,6 +409,24 @@ impl Nodes {
         self.send(index, batch, only).await
     }
 
+    /// The same for what nobody waits for and may be done twice, within a millisecond: it goes with other requests' commands if there are any.
+    ///
+    /// # Errors
+    /// As [`run_in`](Self::run_in).
+    pub async fn run_soon(
+        &self,
+        index: NodeIndex,
+        batch: Vec<Command>,
+        only: Incarnation,
+    ) -> Result<Answers, NodeError> {
+        if !self.is_up(index) {
+            return Err(NodeError::Down);
+        }
+        let entry = self.entry(index);
+        let node = entry.node();
+        self.watched(index, &entry, node.run_soon(batch, only)).await
+    }
+
     /// The same, also when the node is down: for what was already sent to it and got no answer.
     ///
     /// # Errors
@@ -426,8 +444,21 @@ impl Nodes {
         let entry = self.entry(index);
         let node = entry.node();
         let began = Then::now();
-        let mut running = node.run(batch, only);
-        let result = match timeout(node.timeout() * 2 / 5, &mut running).await {
+        let result = self.watched(index, &entry, node.run(batch, only)).await;
+        if result.is_ok() {
+            entry.times.observe(began.elapsed());
+        }
+        result
+    }
+
+    /// Takes note of how a node behaves.
+    async fn watched(
+        &self,
+        index: NodeIndex,
+        entry: &Entry,
+        mut running: impl Future<Output = Result<Answers, NodeError>> + Unpin,
+    ) -> Result<Answers, NodeError> {
+        let result = match timeout(entry.node().timeout() * 2 / 5, &mut running).await {
             Ok(result) => result,
             Err(_) => {
                 // Asked on a fresh connection meanwhile: when this request gives up, it is known whether the node is down.
@@ -449,12 +480,9 @@ impl Nodes {
             Err(NodeError::Unreachable(_)) => self.tell(index, Event::Cut),
             Err(NodeError::Timeout) => self.tell(index, Event::TimedOut),
         }
-        match &result {
-            Ok(_) => entry.times.observe(began.elapsed()),
-            Err(error) => {
-                entry.errors.add();
-                log::warn!("memcached node {}: {error}", entry.name);
-            }
+        if let Err(error) = &result {
+            entry.errors.add();
+            log::warn!("memcached node {}: {error}", entry.name);
         }
         result
     }

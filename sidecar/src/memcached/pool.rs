@@ -3,6 +3,7 @@
 
 #[cfg(feature = "broken")]
 mod careless;
+mod soon;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::node::{Answers, Command, Incarnation, Node, NodeError};
 use crate::config::Protocol;
+use soon::Soon;
 
 /// Idle connections that each runtime keeps. More are made when more requests are under way, and closed after.
 const IDLE_MAX: usize = 64;
@@ -32,13 +34,21 @@ pub struct Pool {
     /// For a whole exchange, connecting included.
     timeout: Duration,
     idle: Mutex<Idle>,
+    soon: Soon,
     item_size_max: AtomicUsize,
 }
 
 impl Pool {
     /// Connects when it is first used.
     pub fn new(address: HostPort, protocol: Protocol, timeout: Duration) -> Self {
-        Self { address, protocol, timeout, idle: Mutex::default(), item_size_max: AtomicUsize::new(0) }
+        Self {
+            address,
+            protocol,
+            timeout,
+            idle: Mutex::default(),
+            soon: Soon::default(),
+            item_size_max: AtomicUsize::new(0),
+        }
     }
 
     async fn connection(&self) -> Result<Connection, NodeError> {
@@ -87,7 +97,11 @@ impl Node for Pool {
                 self.put_back(connection);
                 return Err(NodeError::Reborn);
             }
-            let replies = connection.run(batch).await?;
+            let carried = self.soon.take(incarnation);
+            let replies = match carried.is_empty() {
+                true => connection.run(batch).await,
+                false => carried.run(&mut connection, batch).await,
+            }?;
             self.put_back(connection);
             Ok(Answers { replies, incarnation })
         };
@@ -97,6 +111,13 @@ impl Node for Pool {
             self.idle().clear();
         }
         result
+    }
+
+    async fn run_soon(&self, batch: Vec<Command>, only: Incarnation) -> Result<Answers, NodeError> {
+        match self.soon.carried(&batch, only).await {
+            Some(result) => result,
+            None => self.run(&batch, Some(only)).await,
+        }
     }
 
     async fn probe(&self) -> Result<(), NodeError> {
