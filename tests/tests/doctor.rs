@@ -510,6 +510,21 @@ fn a_store_that_is_none_another_or_elsewhere() {
 }
 
 #[test]
+fn a_manager_that_lacks_everything_is_mended_at_once() {
+    let bench = Bench::simple();
+    let server = bench.tomcats[0].base().join("conf/server.xml");
+    let good = fs::read_to_string(&server).unwrap();
+    let (start, end) = (good.find("<Manager").unwrap(), good.find("</Manager>").unwrap() + "</Manager>".len());
+    let bare = r#"<Manager className="org.apache.catalina.session.PersistentManager"/>"#;
+    // Attributes and a child are put where its tag ends.
+    fs::write(&server, format!("{}{bare}{}", &good[..start], &good[end..])).unwrap();
+    bench.doctor(0).finds("store.missing");
+    bench.doctor(0).finds("manager.attribute");
+    bench.doctor(0).apply_xml();
+    bench.doctor(0).finds_nothing();
+}
+
+#[test]
 fn two_versions_of_one_application() {
     let bench = Bench::new(TomcatVersion::V10_1, &["/app"]);
     let classes = webapp::build(TomcatVersion::V10_1, App::Plain);

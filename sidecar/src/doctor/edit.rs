@@ -159,8 +159,8 @@ pub fn apply<'a>(edits: impl Iterator<Item = &'a Edit>) -> BTreeMap<PathBuf, Str
         }
     }
     for (path, (text, mut all)) in changes {
-        // Stable: insertions at one place stay in their order.
-        all.sort_by_key(|(range, _)| range.start);
+        // Stable: insertions at one place stay in their order. They come before what takes the place of the bytes that begin there.
+        all.sort_by_key(|(range, _)| (range.start, range.end));
         let (mut changed, mut at) = (String::with_capacity(text.len()), 0);
         for (range, with) in all {
             changed.push_str(&text[at..range.start]);
@@ -186,6 +186,8 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn node(text: &str) -> Node {
@@ -245,5 +247,62 @@ mod tests {
         let create = Edit::Create { path: "/new.xml".into(), text: "<A/>".into() };
         let all = apply([&create, &b.remove()].into_iter());
         assert_eq!(all.into_keys().collect::<Vec<_>>(), [PathBuf::from("/new.xml"), PathBuf::from("/x.xml")]);
+    }
+
+    #[test]
+    fn a_further_attribute_goes_before_what_an_empty_tag_becomes() {
+        for text in ["<A/>", "<A x='1'/>", "<A x='1' />"] {
+            let a = node(text);
+            // In this order: errors come before warnings.
+            let edits = [a.set("y", "2"), a.prepend("<S/>"), a.set("z", "3")];
+            let attributes = &text[2..text.len() - 2].trim_end();
+            let space = if text.ends_with(" />") { " " } else { "" };
+            let expected = format!("<A{attributes} y=\"2\" z=\"3\"{space}>\n  <S/>\n</A>");
+            assert_eq!(applied(&edits), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_edited_the_rest_stays_in_its_order(
+            edits in proptest::collection::vec((0..12_usize, 0..4_usize, "[A-Z]{0,2}"), 0..8)
+        ) {
+            const TEXT: &str = "<a>bcdef</a>";
+            let file = Rc::new(XmlFile::parse(Path::new("/x.xml"), TEXT.to_owned()).unwrap());
+            let edits: Vec<Edit> = edits
+                .into_iter()
+                .map(|(start, len, with)| {
+                    Edit::Replace { file: file.clone(), range: start..(start + len).min(TEXT.len()), with }
+                })
+                .collect();
+            let mut kept: Vec<(Range<usize>, &str)> = Vec::new();
+            for edit in &edits {
+                let Edit::Replace { range, with, .. } = edit else { unreachable!() };
+                let meets = |(other, text): &(Range<usize>, &str)| {
+                    let common = range.start.max(other.start)..range.end.min(other.end);
+                    let same = range == other && text == with;
+                    // Insertions have no bytes, and are refused only inside of something.
+                    let inside = |one: &Range<usize>, in_: &Range<usize>| {
+                        one.is_empty() && in_.start < one.start && one.start < in_.end
+                    };
+                    same || common.start < common.end || inside(range, other) || inside(other, range)
+                };
+                if !kept.iter().any(meets) {
+                    kept.push((range.clone(), with));
+                }
+            }
+            // Byte by byte.
+            let mut expected = String::new();
+            for at in 0..=TEXT.len() {
+                let here = |range: &Range<usize>| range.start == at;
+                kept.iter().filter(|(range, _)| here(range) && range.is_empty()).for_each(|(_, with)| expected.push_str(with));
+                kept.iter().filter(|(range, _)| here(range) && !range.is_empty()).for_each(|(_, with)| expected.push_str(with));
+                if !kept.iter().any(|(range, _)| range.contains(&at)) {
+                    expected.push_str(&TEXT[at..(at + 1).min(TEXT.len())]);
+                }
+            }
+            let expected = if edits.is_empty() { String::new() } else { expected };
+            prop_assert_eq!(applied(&edits), expected);
+        }
     }
 }
