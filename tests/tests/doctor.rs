@@ -514,7 +514,8 @@ fn a_manager_that_lacks_everything_is_mended_at_once() {
     let bench = Bench::simple();
     let server = bench.tomcats[0].base().join("conf/server.xml");
     let good = fs::read_to_string(&server).unwrap();
-    let (start, end) = (good.find("<Manager").unwrap(), good.find("</Manager>").unwrap() + "</Manager>".len());
+    let (start, end) =
+        (good.find("<Manager").unwrap(), good.find("</Manager>").unwrap() + "</Manager>".len());
     let bare = r#"<Manager className="org.apache.catalina.session.PersistentManager"/>"#;
     // Attributes and a child are put where its tag ends.
     fs::write(&server, format!("{}{bare}{}", &good[..start], &good[end..])).unwrap();

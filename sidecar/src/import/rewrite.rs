@@ -10,7 +10,7 @@ use super::configuration::Context;
 use super::find::{Application, At};
 use super::manager::{Own, VALVE, element};
 use super::server::{self, Host, Hosts, Ports};
-use super::source::{File, Place, descriptor};
+use super::source::{File, Place, descriptor, is_below};
 use super::xml::{Edits, STEP, children, indentation, inner_indentation, newline};
 use super::{Options, Rewritten, has_server};
 
@@ -110,6 +110,15 @@ impl Rewriter<'_> {
             let folder =
                 application.folder.clone().or(hosts.default_host().map(Host::folder)).unwrap_or_default();
             let path = descriptor(&folder, &application.name);
+            if !is_below(&path) {
+                let why = format!(
+                    "the file for {} would be {}, which is not below CATALINA_BASE: the names of <Engine> and <Host> are folders there. Write it \
+                     by hand",
+                    application.name.path,
+                    path.display()
+                );
+                return notes.push(self.files[at.file].note_of(at.node, "<Manager>", Kind::NotCarried, why));
+            }
             let why = format!(
                 "{} is new, and Tomcat does not look at an application's META-INF/context.xml beside it: if {} has one, import that too",
                 path.display(),

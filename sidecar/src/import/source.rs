@@ -224,6 +224,11 @@ impl<'a> File<'a> {
     }
 }
 
+/// Whether a path stays below the directory that it is joined to: names of engines and hosts are parts of it, and may be anything.
+pub(super) fn is_below(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// The file of an application of a host.
 pub(super) fn descriptor(folder: &Folder, name: &Name) -> PathBuf {
     folder.path().join(format!("{}.xml", name.file()))

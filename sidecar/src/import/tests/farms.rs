@@ -294,6 +294,24 @@ fn an_application_is_on_the_host_whose_folder_it_is_in() {
 }
 
 #[test]
+fn no_name_leads_out_of_catalina_base() {
+    let two = Options { apps: vec!["/a".into(), "/b".into()], ..options() };
+    for (engine, host) in
+        [("Catalina", "/etc/cron.d"), ("Catalina", ".."), ("../../x", "localhost"), ("/", "localhost")]
+    {
+        let server = format!(
+            "<Server><Service><Connector port=\"80\"/><Engine name=\"{engine}\" defaultHost=\"{host}\"><Host name=\"{host}\"/></Engine></Service></Server>"
+        );
+        let files = [("conf/context.xml", &*context("")), ("conf/server.xml", &*server)];
+        let result = with(&files, &two).unwrap();
+        assert_eq!(paths(&result), ["conf/context.xml", "conf/server.xml"]);
+        assert!(has(&result, Kind::NotCarried, "not below CATALINA_BASE"), "{:?}", result.notes);
+    }
+    let inside = error(&[("webapps/#../META-INF/context.xml", &context(""))], &options());
+    assert!(inside.contains("not below CATALINA_BASE"), "{inside}");
+}
+
+#[test]
 fn properties_are_asked_for_everywhere() {
     let text = format!(
         "<Context sessionCookiePath=\"${{p}}\" sessionCookieName=\"${{n:-SID}}\">{}</Context>",
