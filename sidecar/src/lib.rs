@@ -27,6 +27,7 @@ pub mod record;
 mod reload;
 pub mod run;
 pub mod session;
+mod shown;
 pub mod status;
 pub mod sweeper;
 pub mod turn;

@@ -1,6 +1,7 @@
 //! Which applications there are, against which the sidecar knows; and two versions of one.
 
 use super::{App, Finding, Host, Report, Severity, Subject, is_persistent, is_true};
+use crate::shown::word;
 
 pub(super) fn check(subject: Subject<'_>, report: &mut Report) {
     for host in &subject.tomcat.hosts {
@@ -56,7 +57,7 @@ fn versions(host: &Host, report: &mut Report) {
         for path in files(host, older) {
             let to =
                 host.app_base.parent().unwrap_or(&host.app_base).join(path.file_name().unwrap_or_default());
-            fix.push_str(&format!("\n$ mv '{}' '{}.old'", path.display(), to.display()));
+            fix.push_str(&format!("\n$ mv {} {}.old", word(&path), word(&to)));
         }
         report.add(place(Finding::new("app.parallel", Severity::Error, what, why, fix), app));
     }
