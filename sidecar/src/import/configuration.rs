@@ -147,7 +147,8 @@ pub(super) fn print(
     let floor = floor(options.line);
     let line = floor.rsplit_once('.').map_or(floor, |(line, _)| line);
     for text in HEAD {
-        let text = text.replace("NAMES", &names.join(", ")).replace("LINE", line).replace("FLOOR", floor);
+        // Names last: what stands in them is theirs.
+        let text = text.replace("LINE", line).replace("FLOOR", floor).replace("NAMES", &names.join(", "));
         toml::comment(&mut out, &text);
     }
     out.push('\n');

@@ -200,6 +200,7 @@ pub(super) fn connectors(
     };
     let tomcat = options.tomcat.clone().unwrap_or_else(|| aside(port));
     let every = IpAddr::from([0, 0, 0, 0]);
+    let says_none = address.is_none();
     let address = match address.flatten().as_deref() {
         None | Some("") => every,
         Some("localhost") => IpAddr::from([127, 0, 0, 1]),
@@ -210,9 +211,15 @@ pub(super) fn connectors(
         }),
     };
     let listen = SocketAddr::from((address, port)).to_string();
+    let ipv4 = match says_none {
+        true => format!(
+            ". Where it is reached by IPv6 too (nginx takes localhost for ::1 first), write [::]:{port} into listen"
+        ),
+        false => String::new(),
+    };
     let why = format!(
         "the sidecar takes its place ({listen}), so that nothing changes for nginx; Tomcat listens on {tomcat} from now on, where only this \
-         machine reaches it"
+         machine reaches it{ipv4}"
     );
     notes.push(file.note_of(node, &shown(node), Kind::Changed, why));
     edits.set_attribute(node, "port", &tomcat.port.to_string());

@@ -294,6 +294,12 @@ fn an_application_is_on_the_host_whose_folder_it_is_in() {
 }
 
 #[test]
+fn names_of_files_are_named_as_they_are() {
+    let result = imported(&[("srv/FLOOR/ONLINE/conf/context.xml", &context(""))]);
+    assert!(result.toml.contains("Imported from srv/FLOOR/ONLINE/conf/context.xml."), "{}", result.toml);
+}
+
+#[test]
 fn no_name_leads_out_of_catalina_base() {
     let two = Options { apps: vec!["/a".into(), "/b".into()], ..options() };
     for (engine, host) in
