@@ -29,5 +29,6 @@ pub mod run;
 pub mod session;
 mod shown;
 pub mod status;
+mod stock;
 pub mod sweeper;
 pub mod turn;

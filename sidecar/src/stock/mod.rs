@@ -1,0 +1,3 @@
+//! What `import` and `doctor` both know of stock Tomcat's files: properties in them.
+
+pub mod property;
