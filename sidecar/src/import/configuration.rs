@@ -10,10 +10,10 @@ use satchel_common::import::{Kind, Note};
 use super::attributes::{Manager, NO_NODE, Wanted};
 use super::find::{Application, At};
 use super::manager::floor;
-use super::name::Name;
 use super::server::{Hosts, Ports};
 use super::source::File;
 use super::{Options, has_server, server, valid};
+use crate::stock::name::Name;
 
 /// Where msm's counters were, and ours are.
 const ADMIN: &str = "127.0.0.1:8091";
@@ -44,11 +44,11 @@ pub(super) fn contexts<'a>(
         let host = own_host(application).filter(|_| names.len() > 1);
         let at = application.own.or(application.above.first().copied()).unwrap_or(application.manager);
         let file = &files[at.file];
-        let written = format!("<Context> of {}", application.name.path);
+        let written = format!("<Context> of {}", application.name.shown());
         let directory = directory(&application.name, host, &contexts, options);
         let mut block = Block::default();
         block.comment.push(file.place_of(at.node));
-        block.set("path", Value::Text(application.name.path.clone()));
+        block.set("path", Value::Text(application.name.shown().to_owned()));
         block.set_because("directory", Value::Text(directory.clone()), "that of the <Store>");
         match host.map(|host| (host, hosts.get(host))) {
             Some((_, Some(known))) => known.names.iter().for_each(|name| block.add("hosts", name)),

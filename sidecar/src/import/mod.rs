@@ -11,7 +11,6 @@ mod configuration;
 mod error;
 mod find;
 mod manager;
-mod name;
 mod property;
 mod rewrite;
 mod server;
@@ -137,7 +136,7 @@ pub fn import(sources: &[Source], options: &Options) -> Result<Imported, ImportE
     }
     let contexts = configuration::contexts(&files, &hosts, &applications, options, &mut notes);
     if contexts.is_empty() {
-        let paths: Vec<_> = applications.iter().map(|one| one.name.path.as_str()).collect();
+        let paths: Vec<_> = applications.iter().map(|one| one.name.shown()).collect();
         return Err(ImportError::Usage(format!(
             "none of these applications can have sessions behind a sidecar: {}. A path is / or like /app",
             paths.join(", ")

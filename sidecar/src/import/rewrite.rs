@@ -59,7 +59,7 @@ pub(super) fn rewrite(
             let why = format!(
                 "server.xml has no <Host name=\"{name}\"> for it: where it is, put <Valve className=\"{VALVE}\"/> into it"
             );
-            let written = format!("<Context> of {}", application.name.path);
+            let written = format!("<Context> of {}", application.name.shown());
             notes.push(files[at.file].note_of(at.node, &written, Kind::NotCarried, why));
         }
     }
@@ -114,7 +114,7 @@ impl Rewriter<'_> {
                 let why = format!(
                     "the file for {} would be {}, which is not below CATALINA_BASE: the names of <Engine> and <Host> are folders there. Write it \
                      by hand",
-                    application.name.path,
+                    application.name.shown(),
                     path.display()
                 );
                 return notes.push(self.files[at.file].note_of(at.node, "<Manager>", Kind::NotCarried, why));
@@ -122,7 +122,7 @@ impl Rewriter<'_> {
             let why = format!(
                 "{} is new, and Tomcat does not look at an application's META-INF/context.xml beside it: if {} has one, import that too",
                 path.display(),
-                application.name.path
+                application.name.shown()
             );
             notes.push(self.files[at.file].note_of(at.node, "<Manager>", Kind::Assumed, why));
             let bytes = own_file(&written("", STEP)).into_bytes();

@@ -7,9 +7,9 @@ use satchel_common::import::note::shown;
 use satchel_common::import::{Kind, Note};
 
 use super::ImportError;
-use super::name::Name;
 use super::property::{self, Resolved, resolve};
 use super::xml::{self, LARGEST, Lines, attribute};
+use crate::stock::name::Name;
 
 /// Tomcat's own `appBase`.
 pub(super) const APP_BASE: &str = "webapps";

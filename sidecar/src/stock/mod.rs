@@ -1,3 +1,4 @@
-//! What `import` and `doctor` both know of stock Tomcat's files: properties in them.
+//! What `import` and `doctor` both know of stock Tomcat's files: the names of applications, and properties.
 
+pub mod name;
 pub mod property;

@@ -84,7 +84,7 @@ impl<'a> Subject<'a> {
     pub fn directory_of(self, host: &Host, app: &App) -> PathBuf {
         match self.context_of(host, app) {
             Some(context) => context.directory.clone(),
-            None => PathBuf::from("/dev/shm/satchel").join(app.name.base_name().replace('#', "-")),
+            None => PathBuf::from("/dev/shm/satchel").join(app.name.file().replace('#', "-")),
         }
     }
 

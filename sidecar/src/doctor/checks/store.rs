@@ -178,7 +178,7 @@ fn shared_directory(
     }
     let mut wanted = second.wanted.clone();
     if same(&wanted) == same(&first.wanted) || subject.config.is_none() && same(&wanted) == same(directory) {
-        let name = second.app.name.base_name().replace('#', "-");
+        let name = second.app.name.file().replace('#', "-");
         wanted = directory.with_file_name(format!("{}-{name}", second.host.name));
     }
     let fix = format!(
