@@ -12,6 +12,7 @@ use satchel_common::cli::{self, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 use super::source::is_below;
 use super::{ImportError, Imported, Line, Options, RecordKeys, Rewritten, Source, import};
 use crate::config::{Secret, load_keys};
+use crate::stock::store::BELOW;
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub struct Import {
     #[arg(long, value_name = "LINE", value_enum, default_value_t)]
     tomcat_version: Line,
     /// A directory on a tmpfs, where each application gets its store directory.
-    #[arg(long, value_name = "DIR", default_value = "/dev/shm/satchel")]
+    #[arg(long, value_name = "DIR", default_value = BELOW)]
     store: String,
     /// Take the keys from this sidecar.toml, or from what --new-keys has printed [default: new ones].
     #[arg(long, value_name = "FILE")]

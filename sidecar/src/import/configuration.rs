@@ -14,6 +14,7 @@ use super::server::{Hosts, Ports};
 use super::source::File;
 use super::{Options, has_server, server, valid};
 use crate::stock::name::Name;
+use crate::stock::store;
 
 /// Where msm's counters were, and ours are.
 const ADMIN: &str = "127.0.0.1:8091";
@@ -84,21 +85,11 @@ pub(super) fn contexts<'a>(
 
 /// A store directory that no other context has.
 fn directory(name: &Name, host: Option<&str>, others: &[Context<'_>], options: &Options) -> String {
-    let name = match host {
-        Some(host) => format!("{}-{}", plain(host), plain(&name.base())),
-        None => plain(&name.base()),
-    };
+    let name = store::directory(host, name);
     let path = format!("{}/{name}", options.store.trim_end_matches('/'));
     let is_free = |path: &String| others.iter().all(|other| other.directory != *path);
     let numbered = (2..=others.len() + 2).map(|number| format!("{path}-{number}"));
     std::iter::once(path.clone()).chain(numbered).find(is_free).unwrap_or(path)
-}
-
-/// A name for a directory.
-fn plain(name: &str) -> String {
-    let kept = |c: char| if c.is_ascii_alphanumeric() || "._-#".contains(c) { c } else { '_' };
-    let name: String = name.chars().map(kept).collect();
-    if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
 /// What is not in the files, about the first of the managers.

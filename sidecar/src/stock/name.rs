@@ -16,11 +16,11 @@ impl Name {
     /// Of a file or folder, without `.xml` or `.war`.
     pub fn of_file(stem: &str) -> Self {
         let (base, version) = stem.split_once("##").unwrap_or((stem, ""));
-        let name = match base {
-            ROOT => Self::of_path(""),
-            base => Self::of_path(&base.replace('#', "/")),
+        let path = match base {
+            "" | ROOT => String::new(),
+            base => format!("/{}", base.replace('#', "/")),
         };
-        Self { version: version.to_owned(), ..name }
+        Self { path, version: version.to_owned() }
     }
 
     /// Of a path as a person writes it: `""`, `/`, `app` or `/app/`.
