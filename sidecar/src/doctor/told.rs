@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::edit::{Edit, escaped};
+use super::edit::Edit;
 use super::tomcat::{App, Host, Version, app::Scope};
 use super::xml::XmlFile;
+use crate::stock::xml::escaped;
 
 const TOLD: [((u32, u32), &str); 3] = [
     ((9, 0), include_str!("../../../conf/tomcat-9.0.xml")),
@@ -37,7 +38,7 @@ pub fn manager(version: Option<Version>, directory: &Path) -> String {
 /// The attributes of that `<Manager>`.
 pub fn manager_attributes(version: Option<Version>) -> Vec<(String, String)> {
     let told = XmlFile::parse(Path::new("conf"), manager(version, Path::new(DIRECTORY)));
-    let attributes = told.as_ref().map(|file| file.root.attributes.as_slice()).unwrap_or_default();
+    let attributes = told.as_ref().map(|file| file.root.tag.attributes.as_slice()).unwrap_or_default();
     attributes.iter().map(|attribute| (attribute.name.clone(), attribute.value.clone())).collect()
 }
 

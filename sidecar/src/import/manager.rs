@@ -1,6 +1,6 @@
 //! Tomcat's own `<Manager>`, as in `conf/tomcat-*.xml`.
 
-use super::xml::{STEP, escaped};
+use crate::stock::xml::{STEP, escaped};
 
 /// Which Tomcat; what they take differs a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

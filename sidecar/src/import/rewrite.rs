@@ -11,8 +11,9 @@ use super::find::{Application, At};
 use super::manager::{Own, VALVE, element};
 use super::server::{self, Host, Hosts, Ports};
 use super::source::{File, Place, descriptor, is_below};
-use super::xml::{Edits, STEP, children, indentation, inner_indentation, newline};
+use super::xml::children;
 use super::{Options, Rewritten, has_server};
+use crate::stock::xml::{Edits, STEP, Tag, indentation, newline};
 
 /// In the place of a manager that no application has any more.
 const GONE: &str = "<!-- The <Manager> of memcached-session-manager stood here; applications with sessions have their own now -->";
@@ -100,12 +101,13 @@ impl Rewriter<'_> {
         if !application.inherits() || is_alone {
             let text = self.files[at.file].text.text.as_str();
             let indent = indentation(text, at.node.range().start);
-            self.edits[at.file].replace(at.node.range(), written(text, indent));
+            self.edits[at.file].add((at.node.range(), written(text, indent)));
             self.replaced.insert((at.file, at.node.id()));
         } else if let Some(own) = application.own {
             let text = self.files[own.file].text.text.as_str();
-            let indent = inner_indentation(text, own.node);
-            self.edits[own.file].insert_first(own.node, text, &written(text, &indent));
+            let tag = Tag::of(own.node);
+            let manager = written(text, &tag.inner_indentation(text));
+            self.edits[own.file].add(tag.insert_first(text, &manager));
         } else {
             let folder =
                 application.folder.clone().or(hosts.default_host().map(Host::folder)).unwrap_or_default();
@@ -134,7 +136,7 @@ impl Rewriter<'_> {
     fn let_ids_be_shared(&mut self, context: &Context<'_>) {
         let at = context.application.context_attribute("sessionCookiePath").filter(|_| context.shares_cookie);
         if let Some((at, _)) = at.filter(|(at, _)| self.validated.insert((at.file, at.node.id()))) {
-            self.edits[at.file].set_attribute(at.node, "validateClientProvidedNewSessionId", "false");
+            self.edits[at.file].add(Tag::of(at.node).set("validateClientProvidedNewSessionId", "false"));
         }
     }
 
@@ -146,7 +148,7 @@ impl Rewriter<'_> {
             let left: Vec<Node<'_, '_>> =
                 managers.filter(|node| !self.replaced.contains(&(number, node.id()))).collect();
             for node in left {
-                self.edits[number].replace(node.range(), GONE.into());
+                self.edits[number].add((node.range(), GONE.into()));
             }
         }
     }

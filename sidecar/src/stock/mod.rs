@@ -1,5 +1,7 @@
-//! What `import` and `doctor` both know of stock Tomcat's files: the names of applications, properties, and what store directories are called.
+//! What `import` and `doctor` both know of stock Tomcat's files: the names of applications, properties, what store directories are called, and
+//! how XML is changed.
 
 pub mod name;
 pub mod property;
 pub mod store;
+pub mod xml;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{App, Finding, Host, Report, Severity, Subject, is_persistent};
-use crate::doctor::edit::{Edit, Node, escaped};
+use crate::doctor::edit::{Edit, Node};
 use crate::doctor::told;
 use crate::stock;
+use crate::stock::xml::escaped;
 
 const FILE_STORE: &str = "org.apache.catalina.session.FileStore";
 

@@ -222,7 +222,7 @@ fn the_sidecar_takes_the_connectors_place() {
             "<Connector port='60000' address='::1' maxKeepAliveRequests='5'/>",
             "[::1]:60000",
             "127.0.0.1:50000",
-            "port=\"50000\" address=\"127.0.0.1\" maxKeepAliveRequests=\"-1\"/>",
+            "port='50000' address='127.0.0.1' maxKeepAliveRequests='-1'/>",
         ),
         (
             "<Connector port=\"8009\" protocol=\"AJP/1.3\"/><Connector address=\"localhost\" port=\"81\" protocol=\"HTTP/1.1\"></Connector>",

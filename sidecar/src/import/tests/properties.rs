@@ -173,7 +173,7 @@ proptest! {
             .map(|(name, value)| {
                 let is_xml = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
                 let value: String = value.chars().filter(is_xml).collect();
-                format!(" {name}=\"{}\"", super::super::xml::escaped(&value))
+                format!(" {name}=\"{}\"", crate::stock::xml::escaped(&value))
             })
             .collect();
         let text = format!("<Context><Manager className=\"{MSM}\"{written}/></Context>");
