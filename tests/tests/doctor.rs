@@ -318,6 +318,16 @@ fn valves_that_stand_before_it_or_keep_sessions() {
     let bench = Bench::simple();
     bench.server_xml(VALVE, &format!("{log}{VALVE}"));
     bench.doctor(0).finds_nothing();
+    // Of two that are to be moved behind one, none gets lost.
+    let bench = Bench::simple();
+    bench.server_xml("<Host ", &format!("{other}{}<Host ", other.replace("127", "10")));
+    for _ in 0..2 {
+        bench.doctor(0).finds("valve.order");
+        bench.doctor(0).apply_xml();
+    }
+    bench.doctor(0).finds_nothing();
+    let text = fs::read_to_string(bench.tomcats[0].base().join("conf/server.xml")).unwrap();
+    assert!(text.contains("allow=\"127.*\"") && text.contains("allow=\"10.*\""), "{text}");
 }
 
 #[test]

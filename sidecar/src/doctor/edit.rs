@@ -105,19 +105,30 @@ impl Node {
     }
 }
 
-/// The files as they are after all edits, by path. Of edits that touch the same bytes the first counts: a second run finds the rest.
-pub fn apply<'a>(edits: impl Iterator<Item = &'a Edit>) -> BTreeMap<PathBuf, String> {
+/// The files as they are after all edits, by path. Each group is one finding's, and is made whole or not at all: what is moved is not only
+/// taken away. Of groups that touch the same bytes the first counts: a second run finds the rest.
+pub fn apply<'a>(groups: impl Iterator<Item = &'a [Edit]>) -> BTreeMap<PathBuf, String> {
     let mut changes: BTreeMap<&Path, (&str, Edits)> = BTreeMap::new();
     let mut out = BTreeMap::new();
-    for edit in edits {
-        match edit {
-            Edit::Create { path, text } => {
-                out.entry(path.clone()).or_insert_with(|| text.clone());
-            }
+    for group in groups {
+        let is_refused = |edit: &Edit| match edit {
+            Edit::Create { .. } => false,
             Edit::Replace { file, change } => {
-                let path = file.instead.as_ref().unwrap_or(&file.path);
-                let (_, edits) = changes.entry(path).or_insert_with(|| (&file.text, Edits::default()));
-                edits.add(change.clone());
+                changes.get(file.after()).is_some_and(|(_, edits)| edits.refuses(change))
+            }
+        };
+        if group.iter().any(is_refused) {
+            continue;
+        }
+        for edit in group {
+            match edit {
+                Edit::Create { path, text } => {
+                    out.entry(path.clone()).or_insert_with(|| text.clone());
+                }
+                Edit::Replace { file, change } => {
+                    let new = || (file.text.as_str(), Edits::default());
+                    changes.entry(file.after()).or_insert_with(new).1.add(change.clone());
+                }
             }
         }
     }
@@ -135,7 +146,7 @@ mod tests {
     }
 
     fn applied(edits: &[Edit]) -> String {
-        apply(edits.iter()).into_values().collect()
+        apply(edits.chunks(1)).into_values().collect()
     }
 
     #[test]
@@ -157,7 +168,19 @@ mod tests {
         let twice = [b.remove(), b.remove(), b.set("y", "1"), a.set("x", "2"), a.set("x", "2")];
         assert_eq!(applied(&twice), "<A x='2'></A>");
         let create = Edit::Create { path: "/new.xml".into(), text: "<A/>".into() };
-        let all = apply([&create, &b.remove()].into_iter());
+        let all = apply([[create, b.remove()].as_slice()].into_iter());
         assert_eq!(all.into_keys().collect::<Vec<_>>(), [PathBuf::from("/new.xml"), PathBuf::from("/x.xml")]);
+    }
+
+    #[test]
+    fn what_can_not_be_moved_is_not_taken_away() {
+        let host = node("<Host>\n  <A/>\n  <B/>\n  <P/>\n</Host>");
+        let child = |name| host.children(name).next().unwrap();
+        let (a, b, p) = (child("A"), child("B"), child("P"));
+        let moved =
+            |one: &Node| [one.remove(), p.become_text(&format!("{}\n{}", p.written(), one.written()))];
+        let (first, second) = (moved(&a), moved(&b));
+        let new: String = apply([&first[..], &second[..]].into_iter()).into_values().collect();
+        assert_eq!(new, "<Host>\n  <B/>\n  <P/>\n  <A/>\n</Host>");
     }
 }

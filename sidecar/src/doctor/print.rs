@@ -100,7 +100,7 @@ pub fn fixes(report: &Report) -> String {
 }
 
 fn fixed(report: &Report) -> BTreeMap<PathBuf, String> {
-    apply(report.findings.iter().flat_map(|finding| &finding.edits))
+    apply(report.findings.iter().map(|finding| finding.edits.as_slice()))
 }
 
 #[cfg(test)]

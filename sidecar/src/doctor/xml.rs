@@ -79,6 +79,11 @@ impl XmlFile {
         Ok(Self { path: path.to_owned(), instead: None, text, root })
     }
 
+    /// Where it is to be when it was changed.
+    pub fn after(&self) -> &Path {
+        self.instead.as_ref().unwrap_or(&self.path)
+    }
+
     /// Line and column of a byte.
     pub fn place(&self, byte: usize) -> Place {
         let before = &self.text[..byte.min(self.text.len())];

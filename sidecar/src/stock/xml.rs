@@ -238,9 +238,14 @@ impl Edits {
         self.0.is_empty()
     }
 
-    /// One more. One that meets an earlier one, or says the same, is left out.
+    /// Whether a change meets an earlier one that says something else.
+    pub fn refuses(&self, change: &Change) -> bool {
+        self.0.iter().any(|other| other != change && overlap(&other.0, &change.0))
+    }
+
+    /// One more. One that is refused, or was there before, is left out.
     pub fn add(&mut self, change: Change) {
-        if !self.0.iter().any(|other| *other == change || overlap(&other.0, &change.0)) {
+        if !self.refuses(&change) && !self.0.contains(&change) {
             self.0.push(change);
         }
     }
