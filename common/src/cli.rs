@@ -1,5 +1,6 @@
 //! The command line that both programs have.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,4 +31,14 @@ pub fn parse<T: clap::Parser>() -> Result<T, ExitCode> {
         let _ = answer.print();
         if answer.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
+}
+
+/// Prints a result. Unlike `print!` it does not panic where nobody reads it.
+///
+/// # Errors
+/// The pipe is closed, or the disk full.
+pub fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gateway::config::Config;
 use gateway::{import, run};
-use satchel_common::cli::{Common, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{self, Common, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
 /// Measured: see docs/performance.md.
@@ -37,18 +37,27 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match cli::parse() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
     match (args.command, args.common) {
         (Some(Command::Import { file }), _) => import(&file),
         (None, Some(common)) => serve(&common, args.upgrade),
-        (None, None) => ExitCode::from(EXIT_USAGE),
+        (None, None) => {
+            eprintln!("--config FILE is needed; see --help");
+            ExitCode::from(EXIT_USAGE)
+        }
     }
 }
 
 fn import(file: &std::path::Path) -> ExitCode {
     match import::import(file) {
         Ok(imported) => {
-            print!("{}", imported.toml);
+            if let Err(error) = cli::print(&imported.toml) {
+                eprintln!("the configuration can't be printed: {error}");
+                return ExitCode::from(EXIT_UNAVAILABLE);
+            }
             for note in &imported.notes {
                 eprintln!("{note}");
             }

@@ -187,6 +187,31 @@ fn wrong_configurations_are_refused_by_name() {
 }
 
 #[test]
+fn a_wrong_command_line_is_told_from_an_import_that_is_not_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let nginx = directory.path().join("nginx.conf");
+    let server = "listen 80; location / { proxy_pass http://127.0.0.1:1; js_content x; }";
+    std::fs::write(&nginx, format!("events {{}}\nhttp {{ server {{ {server} }} }}\n")).unwrap();
+    let nginx = nginx.to_str().unwrap();
+    for program in ["gateway", "sidecar"] {
+        let run = |arguments: &[&str]| {
+            std::process::Command::new(satchel_tests::binaries::binary(program))
+                .args(arguments)
+                .output()
+                .unwrap()
+        };
+        let code = |arguments: &[&str]| run(arguments).status.code();
+        for wrong in [&[][..], &["--nonsense"], &["import"], &["import", "--nonsense", "x"], &["--config"]] {
+            assert_eq!(code(wrong), Some(64), "{program} {wrong:?}");
+        }
+        assert_eq!(code(&["--help"]), Some(0));
+        if program == "gateway" {
+            assert_eq!(code(&["import", nginx]), Some(2), "{:?}", run(&["import", nginx]));
+        }
+    }
+}
+
+#[test]
 fn a_returned_text_has_the_type_that_is_written() {
     let gateway = Gateway::with(|port, _| {
         format!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use satchel_tests::webapp::{self, App};
 use satchel_tests::{Client, Gateway, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, ports};
@@ -166,4 +166,25 @@ fn applications_of_one_file_for_all_have_sessions_of_their_own() {
     }
     let ids: BTreeSet<_> = browser.cookies.iter().map(|cookie| (&cookie.path, &cookie.value)).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
+}
+
+#[test]
+fn a_configuration_that_nobody_takes_leaves_no_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("context.xml"), CONTEXT).unwrap();
+    let written = directory.path().join("new/conf/context.xml");
+    let import = |out: Stdio| {
+        let mut command = Command::new(binaries::binary("sidecar"));
+        command.current_dir(directory.path()).args(["import", "--xml", "new", "conf/context.xml"]);
+        command.stdout(out).stderr(Stdio::piped()).output().unwrap()
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = import(full.into());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(69) && said.contains("can't be printed"), "{output:?}");
+    assert!(!written.exists());
+    assert_eq!(import(Stdio::piped()).status.code(), Some(0));
+    assert!(written.exists());
 }

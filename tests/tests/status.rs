@@ -218,6 +218,32 @@ fn nothing_is_changed_without_the_token() {
 }
 
 #[test]
+fn a_server_in_two_upstreams_has_its_sidecar_in_both() {
+    let farm = Farm::builder().tomcats(1).start();
+    let (port, told) = (farm.sidecars[0].port(), farm.sidecars[0].admin_port());
+    let admin = ports::free();
+    let upstream = |name: &str| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\n[[upstream.server]]\naddress = \"127.0.0.1:{port}\"\nadmin_port = {told}\n"
+        )
+    };
+    let _gateway = Gateway::with(|listen, _| {
+        format!(
+            "admin = \"127.0.0.1:{admin}\"\n[access_log]\npath = \"off\"\n{}{}\
+             [[server]]\nlisten = [\"127.0.0.1:{listen}\"]\nproxy_pass = \"http://one\"\n\
+             [[server.location]]\npath = \"/two\"\nproxy_pass = \"http://two\"\n",
+            upstream("one"),
+            upstream("two")
+        )
+    });
+    let status = status(admin);
+    for n in 0..2 {
+        let server = &status["upstreams"][n]["servers"][0];
+        assert_eq!(server["sidecar"]["program"], "sidecar", "{server:#}");
+    }
+}
+
+#[test]
 fn what_a_sidecar_says_of_itself_is_shown_as_text() {
     const EVIL: &str = "<img src=x id=planted onerror=alert(1)>";
     let node = json!({ "name": EVIL, "up": true, "round_trips": { "rate": 1.0, "p50": null, "p99": null, "rates": [0.0], "level": 1.0 } });
