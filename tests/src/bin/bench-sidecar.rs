@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use satchel_tests::bench::generator::{Load, Pace};
 use satchel_tests::bench::minimal::Minimal;
-use satchel_tests::bench::rounds::{Contender, Rounds, Sample, Series, Spread, compare, warm};
+use satchel_tests::bench::rounds::{Contender, Sample, Series, Spread, compare, warm};
 use satchel_tests::bench::{Figure, Goal, Options, Part, Report, page};
 use satchel_tests::{Memcached, Sidecar, Tomcat, TomcatVersion, binaries, eventually};
 

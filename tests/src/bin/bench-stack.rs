@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use satchel_tests::bench::generator::{Load, Pace};
 use satchel_tests::bench::msm::{self, Serializer};
-use satchel_tests::bench::rounds::{Contender, Rounds, Sample, Series, compare, warm};
+use satchel_tests::bench::rounds::{Contender, Sample, Series, compare, warm};
 use satchel_tests::bench::{Figure, Goal, Options, Part, Report, page};
 use satchel_tests::{Farm, Memcached, Nginx, Tomcat, TomcatVersion, binaries, ports};
 
