@@ -138,7 +138,7 @@ impl Annotated {
             let mut prose = "";
             table.parts.iter().flat_map(move |part| match part {
                 Part::Prose(text) => {
-                    prose = text;
+                    prose = text.as_str();
                     Vec::new()
                 }
                 Part::Keys(keys, text) => {

@@ -44,7 +44,7 @@ fn server(one: &ServerConfig, upstreams: &[UpstreamConfig]) -> String {
     let mut to: Vec<&str> = Vec::new();
     for location in &one.locations {
         let name = match &location.action {
-            Action::Proxy { upstream, .. } => upstreams.get(*upstream).map_or("", |one| &one.name),
+            Action::Proxy { upstream, .. } => upstreams.get(*upstream).map_or("", |one| one.name.as_str()),
             Action::Return { .. } => continue,
         };
         if !to.contains(&name) {
