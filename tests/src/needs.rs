@@ -70,7 +70,8 @@ pub fn ensure_browser() {
 /// # Panics
 /// As [`ensure`].
 pub fn ensure_prometheus() {
-    install(|| if find("prometheus").is_none() { vec!["prometheus"] } else { Vec::new() });}
+    install(|| if find("prometheus").is_none() { vec!["prometheus"] } else { Vec::new() });
+}
 
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
