@@ -111,6 +111,23 @@ fn commands_in_the_documentation_exist() {
 }
 
 #[test]
+fn the_quick_starts_configurations_are_good() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quick-start.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file.toml");
+    for (program, block) in ["sidecar", "gateway"].iter().zip(&blocks) {
+        std::fs::write(&file, block.replace("\"…\"", &format!("\"{KEY}\""))).unwrap();
+        let (code, _, said) = run(&[program, "--test", "--config", file.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.ends_with("the configuration is good\n"), "{said}");
+    }
+    assert_eq!(blocks.len(), 2);
+}
+
+#[test]
 fn the_log_begins_with_what_runs_and_what_it_was_told() {
     let gateway = Gateway::with(|port, _| {
         format!("access_log.path = \"off\"\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nreturn = \"204\"\n")
