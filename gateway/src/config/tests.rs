@@ -178,7 +178,11 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
         (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),
-        (PASS, "proxy_pass = \"http://tomcats\"\npath = \"/\"", "path: is not allowed here"),
+        (
+            PASS,
+            "proxy_pass = \"http://tomcats\"\npath = \"/\"",
+            "path: is not allowed here; write it in [[server.location]]",
+        ),
         (PASS, "[[server.location]]\npath = \"x\"\nreturn = \"404\"", "location 1 (x): path"),
         (PASS, "[[server.location]]\npath = \"/\"", "location 1 (/): proxy_pass"),
         (
@@ -187,7 +191,11 @@ fn what_is_wrong_is_refused_by_name() {
             "regular expression",
         ),
         (PASS, "[[server.location]]\npath = \"/\"\nreturn = \"404\"\nlisten = [\"0.0.0.0:1\"]", "listen"),
-        ("[[server]]", "[http]\nlisten = [\"0.0.0.0:1\"]\n[[server]]", "http: listen"),
+        (
+            "[[server]]",
+            "[http]\nlisten = [\"0.0.0.0:1\"]\n[[server]]",
+            "http: listen: is not allowed here; write it in [[server]]",
+        ),
         ("name = \"tomcats\"", "name = \"a b\"", "name"),
         ("[[upstream]]", "threads = 0\n[[upstream]]", "threads"),
         ("[[upstream]]", "access_log.format = \"common\"\n[[upstream]]", "access_log.format"),
