@@ -273,7 +273,22 @@ fn escape(text: &str) -> String {
         let special = |c: char| matches!(c, '|' | '<' | '*');
         part.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
     };
-    text.split('`').enumerate().map(part).collect()
+    linked(&text.split('`').enumerate().map(part).collect::<String>())
+}
+
+/// Other pages stand beside this one.
+fn linked(text: &str) -> String {
+    let mut parts = text.split("docs/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(".md") {
+            Some((name, rest)) if name.chars().all(|c| c.is_ascii_lowercase() || c == '-') => {
+                out += &format!("[{name}.md]({name}.md){rest}");
+            }
+            _ => out += &format!("docs/{part}"),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -281,7 +296,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "# The file.\n\n# How many.\nthreads = 1\n# Where. No default.\n#admin = \"a\"\n\n# A table.\n[a.b]\n# Two | of\n# them. Required.\nx = 1\n\
-        y = 2\n\n# The rest.\n\n# One.\nz = 3\n\n# As a whole. No default.\n#[c]\n# In it: `a*`.\n#d = 4\n\n# Again.\n#[[e]]\n#f = 5\n\n# More. No default.\n#[[e]]\n#f = 6\n#g = 7\n";
+        y = 2\n\n# The rest.\n\n# One.\nz = 3\n\n# As a whole. No default.\n#[c]\n# In it: `a*`, docs/x.md.\n#d = 4\n\n# Again.\n#[[e]]\n#f = 5\n\n# More. No default.\n#[[e]]\n#f = 6\n#g = 7\n";
 
     #[test]
     fn a_file_is_read_with_what_it_says() {
@@ -303,7 +318,10 @@ mod tests {
                 ("e", "g", Shown::NoDefault, "", true),
             ]
         );
-        assert!(file.text().contains("#admin") && file.text().contains("\n[c]\n# In it: `a*`.\nd = 4\n"));
+        assert!(
+            file.text().contains("#admin")
+                && file.text().contains("\n[c]\n# In it: `a*`, docs/x.md.\nd = 4\n")
+        );
         let (_, key, ..) = file.keys().nth(2).unwrap();
         assert!(file.without(key).contains("\ny = 2") && !file.without(key).contains("x = 1"));
     }
@@ -318,7 +336,7 @@ mod tests {
             "{now}"
         );
         assert!(now.contains("### `[a.b]`\n\nA table.\n\n| key | | |\n|---|---|---|\n| `x = 1`<br>`y = 2` | required | Two \\| of them. Required. |\n"));
-        assert!(now.contains("| `d = 4` | default | In it: `a*`. |\n"), "{now}");
+        assert!(now.contains("| `d = 4` | default | In it: `a*`, [x.md](x.md). |\n"), "{now}");
     }
 
     #[test]
