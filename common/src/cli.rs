@@ -1,7 +1,7 @@
 //! The command line that both programs have.
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +34,16 @@ pub fn parse<T: clap::Parser>() -> Result<T, ExitCode> {
         let _ = answer.print();
         if answer.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
+}
+
+/// Prints a result. Unlike `print!` it does not panic where nobody reads it.
+///
+/// # Errors
+/// The pipe is closed, or the disk full.
+pub fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Whether what goes to `out` may have colours: only on a terminal that has some, and not if NO_COLOR is set (<https://no-color.org>).

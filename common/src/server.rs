@@ -20,6 +20,9 @@ use crate::trace::Tracing;
 /// the signal has its request read within this time.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// How long the last traces may take on their way, within the time that a stop has.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// After SIGQUIT both processes accept for 5 s (Pingora's CLOSE_TIMEOUT), and then this one stops.
 const BOTH_ACCEPT: Duration = Duration::from_millis(5_200);
 
@@ -163,20 +166,33 @@ impl ShutdownSignalWatch for StopWhenIdle {
     }
 }
 
+/// Ends the process when nothing is left to be finished, or the time for that is over.
 fn exit_when_idle(in_flight: &InFlight, tracing: &Tracing) {
     in_flight.stopping.store(true, Ordering::Relaxed);
     let step = Duration::from_millis(20);
     let (began, mut idle) = (Instant::now(), Duration::ZERO);
-    while idle < SETTLE {
-        if began.elapsed() > Duration::from_millis(in_flight.grace.load(Ordering::Relaxed)) {
-            log::warn!("stop_timeout is over: {} requests are cut off", in_flight.count());
-            tracing.flush();
-            std::process::exit(0);
+    let left =
+        || Duration::from_millis(in_flight.grace.load(Ordering::Relaxed)).saturating_sub(began.elapsed());
+    let mut early = None;
+    while idle < SETTLE && !left().is_zero() {
+        // What the requests that do not end in time have recorded until now.
+        if left() < FLUSH && in_flight.count() > 0 {
+            early.get_or_insert_with(|| tracing.flush());
         }
         std::thread::sleep(step);
         idle = if in_flight.count() == 0 { idle + step } else { Duration::ZERO };
     }
-    tracing.flush();
-    log::info!("Idle: stopped");
+    let sent = match early {
+        Some(early) if idle < SETTLE => early.wait(Duration::ZERO),
+        _ => !tracing.is_on() || tracing.flush().wait(FLUSH.min(left())),
+    };
+    if !sent {
+        log::warn!("traces: the last ones are not sent: their collector does not take them in time");
+    }
+    if idle < SETTLE {
+        log::warn!("stop_timeout is over: {} requests are cut off", in_flight.count());
+    } else {
+        log::info!("Idle: stopped");
+    }
     std::process::exit(0);
 }

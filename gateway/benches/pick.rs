@@ -16,6 +16,7 @@ const OPTIONS: Options = Options {
     max_conns: 0,
     backup: false,
     admin: Admin::Up,
+    admin_port: None,
     slow_start: Duration::ZERO,
 };
 

@@ -71,7 +71,10 @@ fn main() -> ExitCode {
 fn import(file: &std::path::Path) -> ExitCode {
     match import::import(file) {
         Ok(imported) => {
-            print!("{}", imported.toml);
+            if let Err(error) = cli::print(&imported.toml) {
+                eprintln!("the configuration can't be printed: {error}");
+                return ExitCode::from(EXIT_UNAVAILABLE);
+            }
             for note in &imported.notes {
                 eprintln!("{note}");
             }

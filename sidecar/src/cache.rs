@@ -186,6 +186,18 @@ impl Expiry<RecordKey, Entry> for AsRecords {
         Self::life(entry)
     }
 
+    // Whoever reads it goes on to use the session, whose record lives on.
+    fn expire_after_read(
+        &self,
+        _: &RecordKey,
+        entry: &Entry,
+        _: Then,
+        left: Option<Duration>,
+        _: Then,
+    ) -> Option<Duration> {
+        if matches!(entry, Entry::Living(_)) { Self::life(entry) } else { left }
+    }
+
     fn expire_after_update(
         &self,
         _: &RecordKey,

@@ -28,6 +28,8 @@ pub mod record;
 mod reload;
 pub mod run;
 pub mod session;
+mod shown;
 pub mod status;
+mod stock;
 pub mod sweeper;
 pub mod turn;

@@ -60,12 +60,9 @@ pub fn main() -> ExitCode {
         None => {}
     }
     if args.new_keys {
-        println!(
-            "keys = [\"{}\"]\nindex_key = \"{}\"",
-            Secret::random().encoded(),
-            Secret::random().encoded()
-        );
-        return ExitCode::SUCCESS;
+        let (key, index_key) = (Secret::random().encoded(), Secret::random().encoded());
+        let printed = cli::print(&format!("keys = [\"{key}\"]\nindex_key = \"{index_key}\"\n"));
+        return printed.map_or(ExitCode::from(EXIT_UNAVAILABLE), |()| ExitCode::SUCCESS);
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");

@@ -23,7 +23,25 @@ pub fn binary(name: &str) -> PathBuf {
         return PathBuf::from(directory).join(name);
     }
     build(false);
-    target().join(name)
+    released().unwrap_or_else(target).join(name)
+}
+
+static RELEASED: OnceLock<()> = OnceLock::new();
+
+fn released() -> Option<PathBuf> {
+    RELEASED.get().map(|()| target().with_file_name("release"))
+}
+
+/// Builds both with the release profile, whatever this program was built with: what takes long, and counts, is done with what people run.
+///
+/// # Panics
+/// When they can't be built.
+pub fn build_released() {
+    RELEASED.get_or_init(|| {
+        if std::env::var_os("SATCHEL_BIN").is_none() {
+            cargo_build(&["--package", "gateway", "--package", "sidecar"], true);
+        }
+    });
 }
 
 /// The sidecar with which it is proved that a check would notice (feature `broken`).
@@ -33,7 +51,8 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn broken_sidecar() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        cargo_build(&["--quiet", "--package", "sidecar", "--features", "broken", "--bin", "sidecar-broken"]);
+        let what = ["--quiet", "--package", "sidecar", "--features", "broken", "--bin", "sidecar-broken"];
+        cargo_build(&what, is_release());
     });
     target().join("sidecar-broken")
 }
@@ -44,7 +63,8 @@ pub fn broken_sidecar() -> PathBuf {
 /// When it can't be built.
 pub fn minimal_proxy() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| cargo_build(&["--quiet", "--package", "satchel-tests", "--bin", "minimal-proxy"]));
+    let what = ["--quiet", "--package", "satchel-tests", "--bin", "minimal-proxy"];
+    BUILT.get_or_init(|| cargo_build(&what, is_release()));
     target().join("minimal-proxy")
 }
 
@@ -54,22 +74,26 @@ pub fn minimal_proxy() -> PathBuf {
 /// When they can't be built.
 pub fn build(shown: bool) {
     static BUILT: OnceLock<()> = OnceLock::new();
-    if std::env::var_os("SATCHEL_BIN").is_some() {
+    if std::env::var_os("SATCHEL_BIN").is_some() || RELEASED.get().is_some() {
         return;
     }
     BUILT.get_or_init(|| {
         let quiet: &[&str] = if shown { &[] } else { &["--quiet"] };
-        cargo_build(&[quiet, &["--package", "gateway", "--package", "sidecar"]].concat());
+        cargo_build(&[quiet, &["--package", "gateway", "--package", "sidecar"]].concat(), is_release());
     });
 }
 
-fn cargo_build(arguments: &[&str]) {
+fn is_release() -> bool {
+    target().ends_with("release")
+}
+
+fn cargo_build(arguments: &[&str], release: bool) {
     let target = target();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.arg("build").args(arguments).arg("--target-dir").arg(target.parent().unwrap());
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    if target.ends_with("release") {
+    if release {
         command.arg("--release");
     }
     assert!(command.status().unwrap().success(), "cargo build failed");

@@ -91,7 +91,7 @@ impl Tomcat {
     ///
     /// # Panics
     /// When there is no such Tomcat.
-    pub fn base(version: TomcatVersion, address: &str) -> tempfile::TempDir {
+    pub fn empty_base(version: TomcatVersion, address: &str) -> tempfile::TempDir {
         let base = tempfile::tempdir().unwrap();
         for directory in ["conf", "logs", "temp", "work", "webapps"] {
             std::fs::create_dir(base.path().join(directory)).unwrap();
@@ -238,7 +238,7 @@ impl Builder {
     /// When that can't be written.
     pub fn prepare(self) -> Prepared {
         needs::ensure();
-        let base = Tomcat::base(self.version, &self.address);
+        let base = Tomcat::empty_base(self.version, &self.address);
         let port = ports::free();
         for deployed in self.contexts.iter().filter(|_| self.user.is_none()) {
             let _ = std::fs::DirBuilder::new().recursive(true).mode(0o770).create(&deployed.store);

@@ -1,8 +1,5 @@
 //! Which answer the client gets when a server has given one, but not a good one.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 

@@ -1,8 +1,5 @@
 //! Weighted round robin is nginx's, byte for byte: the same weights in a real nginx and in our gateway, request by request.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 

@@ -1,8 +1,5 @@
 //! Back ends that do what no server should: the client gets an error or a cut response in time, and others notice nothing.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;

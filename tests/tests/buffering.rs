@@ -1,8 +1,5 @@
 //! A client that reads slowly, and what the other requests of its session notice of it.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};

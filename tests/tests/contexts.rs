@@ -1,8 +1,5 @@
 //! Several applications behind one sidecar, and requests without session work.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 
 use satchel_tests::webapp::App;

@@ -1,8 +1,5 @@
 //! Two copies of each session: any one memcached may die.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use satchel_tests::webapp::App;
 use satchel_tests::{Client, Farm, eventually};
 

@@ -1,8 +1,5 @@
 //! Any process may be killed or stopped at any moment.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::thread;

@@ -1,8 +1,5 @@
 //! Servers that are looked up, listed in a file, and asked whether they work.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

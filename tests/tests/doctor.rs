@@ -1,8 +1,5 @@
 //! `sidecar doctor`: a good set-up has no findings; each mistake is found, and its fix works as it is printed.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::fs::{self, Permissions};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -321,6 +318,16 @@ fn valves_that_stand_before_it_or_keep_sessions() {
     let bench = Bench::simple();
     bench.server_xml(VALVE, &format!("{log}{VALVE}"));
     bench.doctor(0).finds_nothing();
+    // Of two that are to be moved behind one, none gets lost.
+    let bench = Bench::simple();
+    bench.server_xml("<Host ", &format!("{other}{}<Host ", other.replace("127", "10")));
+    for _ in 0..2 {
+        bench.doctor(0).finds("valve.order");
+        bench.doctor(0).apply_xml();
+    }
+    bench.doctor(0).finds_nothing();
+    let text = fs::read_to_string(bench.tomcats[0].base().join("conf/server.xml")).unwrap();
+    assert!(text.contains("allow=\"127.*\"") && text.contains("allow=\"10.*\""), "{text}");
 }
 
 #[test]
@@ -510,6 +517,22 @@ fn a_store_that_is_none_another_or_elsewhere() {
         bench.doctor(0).finds_nothing();
         fs::write(&server, &good).unwrap();
     }
+}
+
+#[test]
+fn a_manager_that_lacks_everything_is_mended_at_once() {
+    let bench = Bench::simple();
+    let server = bench.tomcats[0].base().join("conf/server.xml");
+    let good = fs::read_to_string(&server).unwrap();
+    let (start, end) =
+        (good.find("<Manager").unwrap(), good.find("</Manager>").unwrap() + "</Manager>".len());
+    let bare = r#"<Manager className="org.apache.catalina.session.PersistentManager"/>"#;
+    // Attributes and a child are put where its tag ends.
+    fs::write(&server, format!("{}{bare}{}", &good[..start], &good[end..])).unwrap();
+    bench.doctor(0).finds("store.missing");
+    bench.doctor(0).finds("manager.attribute");
+    bench.doctor(0).apply_xml();
+    bench.doctor(0).finds_nothing();
 }
 
 #[test]

@@ -1,8 +1,5 @@
 //! How a session ends, and what does not end it.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 
 use satchel_tests::{Client, Farm, eventually};

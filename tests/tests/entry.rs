@@ -1,8 +1,5 @@
 //! How clients come in: TLS by name, HTTP/2, and the PROXY protocol.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;

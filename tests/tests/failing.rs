@@ -1,8 +1,5 @@
 //! One of four Tomcats is killed, hangs, and is slow, under load: no idempotent request fails.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,8 +1,5 @@
 //! An attacker has his victim log in under an id that the attacker knows.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 
 use satchel_tests::{Client, Farm, TomcatVersion, eventually, webapp::App};

@@ -1,8 +1,5 @@
 //! The gateway by itself and in front of sidecars.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::thread;
@@ -186,6 +183,31 @@ fn wrong_configurations_are_refused_by_name() {
         assert_eq!(output.status.code(), Some(78));
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(named) && text.contains("wrong.toml"), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_an_import_that_is_not_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let nginx = directory.path().join("nginx.conf");
+    let server = "listen 80; location / { proxy_pass http://127.0.0.1:1; js_content x; }";
+    std::fs::write(&nginx, format!("events {{}}\nhttp {{ server {{ {server} }} }}\n")).unwrap();
+    let nginx = nginx.to_str().unwrap();
+    for program in ["gateway", "sidecar"] {
+        let run = |arguments: &[&str]| {
+            std::process::Command::new(satchel_tests::binaries::binary(program))
+                .args(arguments)
+                .output()
+                .unwrap()
+        };
+        let code = |arguments: &[&str]| run(arguments).status.code();
+        for wrong in [&[][..], &["--nonsense"], &["import"], &["import", "--nonsense", "x"], &["--config"]] {
+            assert_eq!(code(wrong), Some(64), "{program} {wrong:?}");
+        }
+        assert_eq!(code(&["--help"]), Some(0));
+        if program == "gateway" {
+            assert_eq!(code(&["import", nginx]), Some(2), "{:?}", run(&["import", nginx]));
+        }
     }
 }
 

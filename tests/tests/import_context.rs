@@ -1,13 +1,10 @@
 //! From the scenario's two files to a running set-up: what both imports make of them is put in its place and started as it is, beside stock
 //! Tomcats. Nothing in the files differs from the scenario's but ports and addresses.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use satchel_tests::webapp::{self, App};
 use satchel_tests::{Client, Gateway, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, ports};
@@ -39,7 +36,7 @@ impl Today {
 
     /// A Tomcat with msm's context.xml and these applications, brought over with nothing but the import's files.
     fn bring_over(&self, number: usize, apps: &[&str], keys: Option<&Path>) -> Server {
-        let base = Tomcat::base(self.version, &format!("127.0.0.{}", number + 2));
+        let base = Tomcat::empty_base(self.version, &format!("127.0.0.{}", number + 2));
         let conf = base.path().join("conf");
         let context = CONTEXT.replace("10.66.121.134:9101", &format!("127.0.0.1:{}", self.memcached.port()));
         let server = SERVER
@@ -66,8 +63,12 @@ impl Today {
         ]);
         import.args(["--tomcat", &format!("127.0.0.1:{port}")]);
         import.arg("--store").arg(self.stores.path().join(format!("tomcat{number}")));
-        apps.iter().for_each(|app| drop(import.args(["--app", app])));
-        keys.iter().for_each(|keys| drop(import.arg("--keys").arg(keys)));
+        for app in apps {
+            import.args(["--app", app]);
+        }
+        for keys in keys.iter() {
+            import.arg("--keys").arg(keys);
+        }
         let toml = output(import.args(["conf/context.xml", "conf/server.xml"]));
         // Two sidecars on one machine.
         let admin = ports::free();
@@ -165,4 +166,25 @@ fn applications_of_one_file_for_all_have_sessions_of_their_own() {
     }
     let ids: BTreeSet<_> = browser.cookies.iter().map(|cookie| (&cookie.path, &cookie.value)).collect();
     assert_eq!(ids.len(), 2, "{ids:?}");
+}
+
+#[test]
+fn a_configuration_that_nobody_takes_leaves_no_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("conf");
+    std::fs::create_dir(&conf).unwrap();
+    std::fs::write(conf.join("context.xml"), CONTEXT).unwrap();
+    let written = directory.path().join("new/conf/context.xml");
+    let import = |out: Stdio| {
+        let mut command = Command::new(binaries::binary("sidecar"));
+        command.current_dir(directory.path()).args(["import", "--xml", "new", "conf/context.xml"]);
+        command.stdout(out).stderr(Stdio::piped()).output().unwrap()
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = import(full.into());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(69) && said.contains("can't be printed"), "{output:?}");
+    assert!(!written.exists());
+    assert_eq!(import(Stdio::piped()).status.code(), Some(0));
+    assert!(written.exists());
 }

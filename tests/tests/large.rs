@@ -1,8 +1,5 @@
 //! Sessions beyond memcached's item limit, beyond the configured maximum, and nodes that are full.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use satchel_tests::{Client, Farm, Memcached, Sidecar, eventually};
 
 /// Bytes of its attribute; random, so that nothing is compressed.

@@ -1,8 +1,5 @@
 //! Which requests wait for each other: locking by URI, learned locking, and read-only requests.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,5 @@
 //! A memcached that lies: whatever it answers, a request has its own session, or none, or 503; it is counted, and memory is bounded.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

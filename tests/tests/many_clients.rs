@@ -1,8 +1,5 @@
 //! Ten thousand clients that do nothing and a thousand that read slowly, and what others notice of them.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;

@@ -1,8 +1,5 @@
 //! What Prometheus sees: every query of the dashboard gives something, every alert rule can be evaluated, and the right ones tell of what has failed.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};

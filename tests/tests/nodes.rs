@@ -1,8 +1,5 @@
 //! Several memcached nodes: where sessions are, and what happens when a node is away.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Instant;
 

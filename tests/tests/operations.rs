@@ -1,8 +1,5 @@
 //! The gateway while it is reloaded, replaced by a new process, and stopped, under load of both HTTP versions.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

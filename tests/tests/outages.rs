@@ -1,8 +1,5 @@
 //! Users go on while memcached nodes die, hang, are cut off and come back.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;

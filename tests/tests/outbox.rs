@@ -1,8 +1,5 @@
 //! No memcached node can be asked, or takes a session.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 
 use satchel_tests::farm::Builder;

@@ -1,8 +1,5 @@
 //! As little as is needed: ordinary users, files of their own, and what is said of more than that.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

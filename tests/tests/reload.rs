@@ -1,8 +1,5 @@
 //! SIGHUP, and what sidecars must have in common.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use satchel_tests::{Client, Farm, Load, Memcached, Sidecar, eventually};
 
 const USERS: usize = 20;

@@ -1,8 +1,5 @@
 //! Somebody who can write into memcached puts back what was there before: what comes of it, and who notices.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use satchel_tests::{Client, Farm};
 
 /// What is in memcached of the only session.

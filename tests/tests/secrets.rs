@@ -1,8 +1,5 @@
 //! What the programs say, anywhere: no key, no whole session id, no password.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,8 +1,5 @@
 //! `sidecar session`: what can be known of stored sessions, and forced logout, beside a farm that runs.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -11,7 +8,7 @@ use std::thread;
 
 use satchel_tests::sidecar::KEY;
 use satchel_tests::webapp::App;
-use satchel_tests::{Client, Farm, TomcatVersion, binaries, eventually};
+use satchel_tests::{Client, Farm, TomcatVersion, binaries, eventually, ports};
 use serde_json::Value;
 
 /// What it said: exit status, standard output, standard error.
@@ -343,7 +340,7 @@ fn a_deleted_session_stays_so_when_a_node_was_down_and_comes_back() {
         // It answers nobody, and keeps what it has.
         farm.nodes[victim].process().stop();
         let said = run(&farm, &["delete", &id]);
-        assert_eq!(said.code, 0, "{} {}", said.out, said.error);
+        assert!(said.code == 75 && said.out.contains(": ended"), "{} {}", said.out, said.error);
         is_logged_out_everywhere(&farm, &user);
         farm.nodes[victim].process().cont();
         eventually("the node is back", || {
@@ -359,13 +356,99 @@ fn a_deleted_session_stays_so_when_a_node_was_down_and_comes_back() {
 }
 
 #[test]
+fn what_a_node_that_is_away_may_have_is_said_and_gone_when_it_is_run_again() {
+    let mut farm = Farm::builder().nodes(3).start();
+    let user = user_on(&farm, 1);
+    let id = id_of(&user);
+    farm.await_quiet();
+    // The second copy is there, and nobody but this command hears of the end: the sidecars are stopped too.
+    farm.nodes[1].process().stop();
+    farm.sidecars.iter_mut().for_each(|sidecar| sidecar.process().kill9());
+    for first in [true, false] {
+        let said = run(&farm, &["delete", &id]);
+        let result = if first { ": ended" } else { ": had ended before" };
+        assert!(
+            said.code == 75 && said.out.contains(result) && said.error.contains("n2 can't be asked"),
+            "{} {} {}",
+            said.code,
+            said.out,
+            said.error
+        );
+    }
+    let none = run(&farm, &["delete", "00000000000000000000000000000000-n1"]);
+    assert!(none.code == 69 && none.error.contains("n2 can't be asked"), "{} {}", none.code, none.error);
+    farm.nodes[1].process().cont();
+    assert_eq!(json(&farm, &["show", &id])[0]["copies"][1]["record"]["ended"], false, "the old copy");
+    let again = json(&farm, &["delete", &id]);
+    assert_eq!(again[0]["result"], "ended_before");
+    assert!(again[0]["may_be_left_on"].as_array().unwrap().is_empty(), "{again}");
+    // Nobody else knows of the end any more.
+    farm.nodes[0].restart();
+    farm.nodes[2].restart();
+    farm.sidecars.iter_mut().for_each(satchel_tests::Sidecar::restart);
+    is_logged_out_everywhere(&farm, &user);
+}
+
+/// The configuration of an operator whose machine does not reach node `n2`.
+fn without_n2(farm: &Farm) -> (tempfile::TempDir, PathBuf) {
+    let text = std::fs::read_to_string(farm.sidecars[0].configuration()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("sidecar.toml");
+    let (there, nowhere) = (farm.nodes[1].port(), ports::free());
+    let cut = text.replace(&format!("n2:127.0.0.1:{there}"), &format!("n2:127.0.0.1:{nowhere}"));
+    assert_ne!(cut, text);
+    std::fs::write(&config, cut).unwrap();
+    (directory, config)
+}
+
+/// Whether a node was told that one has been away.
+fn is_told_of_an_absence(farm: &Farm) -> bool {
+    farm.nodes.iter().any(|node| node.keys().iter().any(|key| key.starts_with('a')))
+}
+
+#[test]
+fn who_only_looks_declares_no_node_down() {
+    let farm = Farm::builder().nodes(3).start();
+    let user = user_on(&farm, 1);
+    let id = id_of(&user);
+    farm.await_quiet();
+    let (_directory, config) = without_n2(&farm);
+    for _ in 0..3 {
+        for (arguments, code) in [
+            (&["show", &id][..], 0),
+            (&["list"], 0),
+            (&["delete", "00000000000000000000000000000000-n1"], 69),
+        ] {
+            let said = run_with(&config, arguments, "");
+            assert_eq!(said.code, code, "{arguments:?} {} {}", said.out, said.error);
+            assert!(!is_told_of_an_absence(&farm), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn who_reaches_not_all_nodes_ends_a_session_for_those_who_do() {
+    for node in [1, 2] {
+        let farm = Farm::builder().nodes(2).start();
+        let user = user_on(&farm, node);
+        farm.await_quiet();
+        let (_directory, config) = without_n2(&farm);
+        let said = run_with(&config, &["delete", &id_of(&user)], "");
+        assert!(said.code == 75 && said.out.contains(": ended"), "{} {}", said.out, said.error);
+        assert!(is_told_of_an_absence(&farm));
+        is_logged_out_everywhere(&farm, &user);
+        assert_eq!(json(&farm, &["delete", &id_of(&user)])[0]["result"], "ended_before");
+    }
+}
+
+#[test]
 fn without_nodes_it_says_so() {
     let mut farm = Farm::builder().nodes(2).start();
     let mut user = user_on(&farm, 1);
     let id = id_of(&user);
     farm.nodes[0].process().kill9();
     let said = run(&farm, &["delete", &id]);
-    assert_eq!(said.code, 0, "the second copy is there: {}", said.error);
+    assert!(said.code == 75 && said.out.contains(": ended"), "the second copy is there: {}", said.error);
     is_logged_out_everywhere(&farm, &user);
     user.get("/kind/small");
     let id = id_of(&user);
@@ -431,6 +514,41 @@ fn one_cookie_for_two_applications_is_two_sessions() {
     assert_eq!(user.get("/a/kind/small?read=1").field("n").as_deref(), Some("null"));
     assert_eq!(run(&farm, &["delete", &id]).code, 0);
     assert_eq!(user.get("/b/kind/small?read=1").field("n").as_deref(), Some("null"));
+}
+
+#[test]
+fn one_application_whose_session_is_in_use_keeps_none_of_the_others() {
+    let farm = Farm::builder()
+        .nodes(2)
+        .context("/a", App::SharedCookie)
+        .context("/b", App::SharedCookie)
+        .context("/c", App::SharedCookie)
+        .context_line("session_cookie_path = \"/\"")
+        .start();
+    let mut user = farm.client();
+    for app in ["/a", "/b", "/c"] {
+        assert_eq!(user.get(&format!("{app}/kind/small")).number("n"), Some(1));
+    }
+    let id = id_of(&user);
+    farm.await_quiet();
+    let mut same = user.at(farm.sidecars[0].port());
+    let slow = thread::spawn(move || same.get("/b/kind/small?ms=4000").status);
+    eventually("the slow request runs", || {
+        let shown = json(&farm, &["show", &id, "--context", "/b"]);
+        shown[0]["state"] == "in use by a request"
+    });
+    let said = run(&farm, &["delete", &id, "--wait", "200ms", "--json"]);
+    assert_eq!(said.code, 75, "{} {}", said.out, said.error);
+    let told: Value = serde_json::from_str(&said.out).unwrap();
+    let results: Vec<_> =
+        told.as_array().unwrap().iter().map(|one| one["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["ended", "failed", "ended"], "{told:#}");
+    assert!(said.error.contains("of context /b has not been ended: a request uses it"), "{}", said.error);
+    assert_eq!(slow.join().unwrap(), 200);
+    for (app, seen) in [("/a", "null"), ("/b", "2"), ("/c", "null")] {
+        let path = format!("{app}/kind/small?read=1");
+        assert_eq!(user.at(farm.sidecars[1].port()).get(&path).field("n").as_deref(), Some(seen), "{app}");
+    }
 }
 
 #[test]

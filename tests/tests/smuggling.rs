@@ -1,8 +1,5 @@
 //! Requests that two readers could take for different ones, over raw sockets: nothing reaches the back end that it should not.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 

@@ -1,8 +1,5 @@
 //! Users who keep their session, or the sidecar, busy, and what others notice.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;

@@ -1,8 +1,5 @@
 //! The status pages in a real browser, with sessions in use behind them; and what may change a server there.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -217,6 +214,32 @@ fn nothing_is_changed_without_the_token() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let admin = farm.sidecars[0].admin_port();
         assert_eq!(Client::new(admin).send(method, "/status.json", &[], b"").status, 405, "{method}");
+    }
+}
+
+#[test]
+fn a_server_in_two_upstreams_has_its_sidecar_in_both() {
+    let farm = Farm::builder().tomcats(1).start();
+    let (port, told) = (farm.sidecars[0].port(), farm.sidecars[0].admin_port());
+    let admin = ports::free();
+    let upstream = |name: &str| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\n[[upstream.server]]\naddress = \"127.0.0.1:{port}\"\nadmin_port = {told}\n"
+        )
+    };
+    let _gateway = Gateway::with(|listen, _| {
+        format!(
+            "admin = \"127.0.0.1:{admin}\"\n[access_log]\npath = \"off\"\n{}{}\
+             [[server]]\nlisten = [\"127.0.0.1:{listen}\"]\nproxy_pass = \"http://one\"\n\
+             [[server.location]]\npath = \"/two\"\nproxy_pass = \"http://two\"\n",
+            upstream("one"),
+            upstream("two")
+        )
+    });
+    let status = status(admin);
+    for n in 0..2 {
+        let server = &status["upstreams"][n]["servers"][0];
+        assert_eq!(server["sidecar"]["program"], "sidecar", "{server:#}");
     }
 }
 

@@ -1,8 +1,5 @@
 //! What whoever is at the terminal sees: help with examples, exit codes, the log's first lines; and that commands in the documentation exist.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,8 +1,5 @@
 //! Nodes that speak the classic text protocol only.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
-
 use std::thread;
 use std::time::Duration;
 

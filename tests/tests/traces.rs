@@ -1,10 +1,10 @@
 //! Spans of gateway and sidecar, as a real OpenTelemetry Collector gets them.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::io::Read;
+use std::sync::mpsc;
 
 use satchel_tests::collector::{Collector, Span};
-use satchel_tests::{Farm, Gateway, eventually};
+use satchel_tests::{Farm, Gateway, Origin, eventually};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
@@ -137,4 +137,28 @@ fn a_collector_that_is_gone_holds_nobody_up() {
     gateway.process().terminate();
     eventually("it ends all the same", || gateway.process().exit_code() == Some(0));
     assert_eq!(gateway.log().matches("does not take them").count(), 1, "once: {}", gateway.log());
+}
+
+#[test]
+fn a_collector_that_hangs_does_not_hold_up_the_end() {
+    let (held, hangs) = mpsc::channel();
+    let collector = Origin::with(move |mut client, connection| {
+        connection.read_request(&mut client);
+        let _ = held.send(());
+        // Until the client has gone.
+        let _ = client.read(&mut [0; 1]);
+    });
+    let traces = format!("endpoint = \"http://127.0.0.1:{}\"\nratio = 1.0", collector.port());
+    let server = Origin::start();
+    let gateway = Gateway::builder().set_top(&format!("[traces]\n{traces}")).server(server.port(), 1);
+    let mut gateway = gateway.start();
+    eventually("the collector is asked", || {
+        assert_eq!(gateway.client().get("/").status, 200);
+        hangs.try_recv().is_ok()
+    });
+    gateway.process().terminate();
+    eventually("it ends", || gateway.process().exit_code() == Some(0));
+    // It did not wait for OpenTelemetry to give up.
+    assert!(gateway.log().contains("the last ones are not sent"), "{}", gateway.log());
+    assert!(!gateway.log().contains("does not take them:"), "{}", gateway.log());
 }

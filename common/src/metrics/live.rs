@@ -98,9 +98,11 @@ mod rates {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[f32; N], D::Error> {
-        let rates = Vec::<f32>::deserialize(from)?;
-        let len = rates.len();
-        rates.try_into().map_err(|_| serde::de::Error::invalid_length(len, &"another number of rates"))
+        let told = Vec::<f32>::deserialize(from)?;
+        // Another version may have more of them, or fewer: new ones come last.
+        let mut rates = [0.0; N];
+        rates.iter_mut().zip(told).for_each(|(rate, told)| *rate = told);
+        Ok(rates)
     }
 }
 
@@ -108,6 +110,15 @@ mod rates {
 mod tests {
     use super::*;
     use crate::metrics::Histogram;
+
+    #[test]
+    fn another_version_may_tell_more_or_less() {
+        let told = Point { rate: 1.0, rates: [2.0, 3.0], ..Point::<2>::default() };
+        let text = serde_json::to_string(&told).unwrap();
+        let fewer: Point<1> = serde_json::from_str(&text).unwrap();
+        let more: Point<3> = serde_json::from_str(&text).unwrap();
+        assert_eq!((fewer.rates, more.rates), ([2.0], [2.0, 3.0, 0.0]));
+    }
 
     #[test]
     fn only_the_last_seconds_count() {

@@ -7,8 +7,9 @@ mod config;
 mod parent;
 mod sender;
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -78,11 +79,28 @@ impl Tracing {
         })
     }
 
-    /// Sends what waits, and waits for that; to be called before the process ends.
-    pub fn flush(&self) {
-        if let Some(tracer) = self.0.get() {
-            let _ = tracer.processor.force_flush();
-        }
+    /// Sends what waits, beside what goes on; to be called before the process ends. OpenTelemetry's own wait for a collector that hangs is 5 s.
+    pub fn flush(&self) -> Flush {
+        let (tell, sent) = mpsc::channel();
+        let tracing = self.clone();
+        let send = move || {
+            let sent = tracing.0.get().is_none_or(|tracer| tracer.processor.force_flush().is_ok());
+            let _ = tell.send(sent);
+        };
+        // Without a thread nothing comes here, and that is known at once.
+        let _ = thread::Builder::new().name("traces".into()).spawn(send);
+        Flush(sent)
+    }
+}
+
+/// What is on its way to the collector.
+#[derive(Debug)]
+pub struct Flush(mpsc::Receiver<bool>);
+
+impl Flush {
+    /// Waits until it is there, for at most this long. `false`: it is not.
+    pub fn wait(self, at_most: Duration) -> bool {
+        self.0.recv_timeout(at_most).unwrap_or(false)
     }
 }
 

@@ -6,6 +6,7 @@
 //! lock with it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -32,6 +34,8 @@ use crate::limits::Refused;
 
 /// What an HTTP/2 client sends first (RFC 9113, 3.4), in bytes.
 const PREFACE: usize = 24;
+/// The most that is read of a request before Pingora does, in bytes: what it reads at first.
+const BEGINNING: usize = 4096;
 
 /// A client's connection.
 pub struct Guarded {
@@ -49,6 +53,9 @@ pub struct Guarded {
     digest: Option<Arc<ProxyDigest>>,
     /// Headers that have come.
     requests: AtomicU32,
+    between: Mutex<Between>,
+    /// What was read of a request before Pingora was told of it.
+    begun: Bytes,
     /// A header is awaited.
     waiting: AtomicBool,
     /// The deadline that is set is an earlier header's: one that was answered here, without a read between.
@@ -74,6 +81,15 @@ struct Io {
     waker: Option<Waker>,
 }
 
+/// What is known of a connection between two requests.
+#[derive(Default)]
+struct Between {
+    /// Bytes that Pingora was given and that do not belong to a request that has ended; `None`: that can't be told any more.
+    given: Option<usize>,
+    /// How long the next request may take to begin; `None`: it may have begun.
+    patience: Option<Duration>,
+}
+
 /// The header of a request has come. How many have until now.
 pub fn header_has_come(stream: &Stream) -> u32 {
     guarded(stream).map_or(0, |guarded| {
@@ -82,9 +98,13 @@ pub fn header_has_come(stream: &Stream) -> u32 {
     })
 }
 
-/// The connection waits for its next request.
-pub fn next_request(stream: &Stream) {
+/// The connection waits for its next request, for as long as `patience`, if that is known. The one before had so many bytes; `None`: that is not known.
+pub fn next_request(stream: &Stream, had: Option<usize>, patience: Option<Duration>) {
     if let Some(guarded) = guarded(stream) {
+        let mut between = guarded.between.lock().unwrap_or_else(PoisonError::into_inner);
+        between.given = between.given.zip(had).and_then(|(given, had)| given.checked_sub(had));
+        between.patience = patience.filter(|_| between.given == Some(0));
+        drop(between);
         guarded.passed.store(true, Ordering::Relaxed);
         guarded.waiting.store(true, Ordering::Relaxed);
     }
@@ -140,11 +160,36 @@ impl Guarded {
             uploads: known.uploads.clone(),
             digest: known.digest(),
             requests: AtomicU32::new(0),
+            between: Mutex::new(Between { given: Some(0), patience: Some(within) }),
+            begun: Bytes::new(),
             waiting: AtomicBool::new(true),
             passed: AtomicBool::new(false),
             deadline,
             in_flight,
         }
+    }
+
+    /// Waits until a request begins, so that a silent client costs nothing but its connection: what Pingora needs for a request is large.
+    /// `None`: none will.
+    pub(super) async fn begins(mut self: Box<Self>) -> Option<Box<Self>> {
+        let between = self.between.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Something of it may have come together with the one before.
+        let Some(patience) = between.patience.take() else { return Some(self) };
+        let begun = timeout(patience, std::future::poll_fn(|cx| self.poll_begin(cx))).await;
+        matches!(begun, Ok(Ok(true))).then_some(self)
+    }
+
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut bytes = [const { MaybeUninit::uninit() }; BEGINNING];
+        let mut buf = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut *self).poll_read(cx, &mut buf))?;
+        self.begun = Bytes::copy_from_slice(buf.filled());
+        Poll::Ready(Ok(!self.begun.is_empty()))
+    }
+
+    fn note_given(&mut self, bytes: usize) {
+        let between = self.between.get_mut().unwrap_or_else(PoisonError::into_inner);
+        between.given = between.given.and_then(|given| given.checked_add(bytes));
     }
 
     /// Answers what Pingora has not read as a request: it would go on reading, and says nothing when that fails.
@@ -222,13 +267,21 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.begun.is_empty() {
+            let part = this.begun.split_to(this.begun.len().min(buf.remaining()));
+            buf.put_slice(&part);
+            return Poll::Ready(Ok(()));
+        }
         if this.uploads.as_ref().is_some_and(|uploads| uploads.is_closed(cx)) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         if !this.waiting.load(Ordering::Relaxed) {
             this.deadline = None;
             this.header = (0, false);
-            return Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf);
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf))?;
+            this.note_given(buf.filled().len() - before);
+            return Poll::Ready(Ok(()));
         }
         if this.passed.swap(false, Ordering::Relaxed) {
             this.deadline = None;
@@ -248,6 +301,7 @@ impl AsyncRead for Guarded {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut lock(&this.io).inner).poll_read(cx, buf))?;
+        this.note_given(buf.filled().len() - before);
         let read = &buf.filled()[before..];
         this.header = (this.header.0 + read.len(), this.header.1 || read.contains(&b'\n'));
         if this.preface > 0 {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::ServerApp;
+use pingora_core::apps::{HttpServerApp as _, ReusedHttpStream, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
@@ -51,11 +52,31 @@ pub struct Entry {
 #[async_trait]
 impl ServerApp for Entry {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let mut next = self.prepare(stream).await;
-        while let Some(stream) = next {
-            next = self.http.process_new(stream, shutdown).await;
+        // Boxed, so that an open connection does not keep the room that a TLS handshake needs.
+        let stream = Box::pin(self.prepare(stream)).await?;
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            return self.http.process_new(stream, shutdown).await;
+        }
+        let mut next = Some(ReusedHttpStream::new(stream, None));
+        while let Some((stream, settings)) = next.map(ReusedHttpStream::consume) {
+            let mut session = ServerSession::new_http1(begins(stream, shutdown).await?);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+            next = self.http.process_new_http(session, shutdown).await;
         }
         None
+    }
+}
+
+/// Waits for the next request of a connection. `None`: the client has left or is silent for too long, or the process ends.
+async fn begins(stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    let stream = stream.into_any().downcast::<Guarded>().ok()?;
+    let mut shutdown = shutdown.clone();
+    tokio::select! {
+        biased;
+        begun = stream.begins() => begun.map(|stream| stream as Stream),
+        _ = shutdown.wait_for(|ends| *ends) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use pingora_proxy::Session;
 
 use super::{Ctx, Proxy};
+use crate::access_log::Stamp;
 use crate::metrics::Ended;
 use crate::template::{Answered, Variables};
 
@@ -23,19 +24,13 @@ impl Proxy {
         if !log.is_on() || !wanted {
             return;
         }
-        let now = jiff::Zoned::now();
+        let time = Stamp::now();
         let tries = &ctx.tries;
         let joined = |parts: Vec<String>| if parts.is_empty() { "-".to_owned() } else { parts.join(", ") };
         let status_text = |status: &u16| if *status == 0 { "-".to_owned() } else { status.to_string() };
         let upstream_addr = joined(tries.servers.iter().map(ToString::to_string).collect());
         let upstream_status = joined(tries.statuses.iter().map(status_text).collect());
         let upstream_time = joined(tries.times.iter().map(|time| format!("{time:.3}")).collect());
-        let (time_local, time_iso8601) = (
-            now.strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
-            now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        );
-        let millis = now.timestamp().as_millisecond();
-        let msec = format!("{}.{:03}", millis / 1000, millis % 1000);
         let line = ctx.with_variables(|variables| {
             let answered = Answered {
                 status,
@@ -45,9 +40,9 @@ impl Proxy {
                 upstream_addr: &upstream_addr,
                 upstream_status: &upstream_status,
                 upstream_response_time: &upstream_time,
-                time_local: &time_local,
-                time_iso8601: &time_iso8601,
-                msec: &msec,
+                time_local: &time.local,
+                time_iso8601: &time.iso8601,
+                msec: &time.msec,
             };
             log.line(&Variables { answered: Some(answered), ..variables.clone() })
         });

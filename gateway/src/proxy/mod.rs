@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::modules::http::compression::ResponseCompressionBuilder;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -186,7 +187,19 @@ impl ProxyHttp for Proxy {
         self.log(session, ctx);
         ctx.end_trace(session);
         if let Some(stream) = session.as_downstream().stream() {
-            entry::next_request(stream);
+            let patience = ctx.server().map(|server| server.keepalive_timeout);
+            entry::next_request(stream, had(session), patience);
         }
     }
+}
+
+/// Bytes of an HTTP/1 request, as its header says; `None`: it does not, or something else than what came was read as the header.
+fn had(session: &Session) -> Option<usize> {
+    let header = session.as_downstream().as_http1()?.get_headers_raw_bytes().len();
+    let headers = &session.req_header().headers;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    let body = headers.get(CONTENT_LENGTH).map_or(Some(0), |length| length.to_str().ok()?.parse().ok())?;
+    header.checked_add(body)
 }

@@ -135,7 +135,7 @@ impl Recent {
         history: bool,
     ) -> Status {
         let peers = running.upstreams.iter().flat_map(|upstream| upstream.peers());
-        let mut said = sidecars.ask(peers.filter_map(|peer| admin(&peer)).collect()).await;
+        let said = sidecars.ask(peers.filter_map(|peer| admin(&peer)).collect()).await;
         let looks = self.looks();
         let upstreams = running.upstreams.iter().map(|upstream| UpstreamStatus {
             name: upstream.name.clone(),
@@ -148,7 +148,7 @@ impl Recent {
             servers: upstream
                 .peers()
                 .iter()
-                .map(|peer| looks.server(upstream, peer, history, |address| said.remove(&address)))
+                .map(|peer| looks.server(upstream, peer, history, |address| said.get(&address).cloned()))
                 .collect(),
         });
         let upstreams = upstreams.collect();

@@ -12,14 +12,14 @@ use pingora_core::connectors::http::Connector;
 use satchel_common::ask::{Question, ask};
 use satchel_common::status::SidecarStatus;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 /// However many look at the page: they are not asked again within this time.
 const FRESH: Duration = Duration::from_millis(1_500);
 /// The page waits for the slowest.
 const WITHIN: Duration = Duration::from_secs(1);
-/// At one time.
-const ASKED: usize = 32;
+/// At one time. More are asked only when some of these have answered.
+const ASKED: usize = 512;
 /// Of an answer, in bytes.
 const ANSWER_MAX: usize = 256 * 1024;
 
@@ -50,13 +50,14 @@ impl Sidecars {
         {
             return said.clone();
         }
-        let asked = stream::iter(admins).map(|admin| async move { (admin, self.one(admin).await) });
+        let until = tokio::time::Instant::now() + WITHIN;
+        let asked = stream::iter(admins).map(|admin| async move { (admin, self.one(admin, until).await) });
         let said: Said = asked.buffer_unordered(ASKED).collect().await;
         *last = Some((Instant::now(), said.clone()));
         said
     }
 
-    async fn one(&self, admin: SocketAddr) -> Result<SidecarStatus, String> {
+    async fn one(&self, admin: SocketAddr, until: tokio::time::Instant) -> Result<SidecarStatus, String> {
         let host = admin.to_string();
         let question = Question {
             address: admin,
@@ -68,7 +69,7 @@ impl Sidecars {
             body: Bytes::new(),
         };
         let asked = ask(&self.connector, question, ANSWER_MAX);
-        let answer = timeout(WITHIN, asked).await;
+        let answer = timeout_at(until, asked).await;
         let (status, body) = answer.map_err(|_| "no answer within 1 s".to_owned())??;
         if status != 200 {
             return Err(format!("it answered {status}: is that the admin address of a sidecar?"));

@@ -100,8 +100,9 @@ impl Upstream {
 
     /// As configured now. Servers that stay keep their state.
     pub fn reconfigure(&self, config: UpstreamConfig) {
-        {
-            let mut members = self.members();
+        self.balancer().set_method(config.method);
+        self.budget().set(config.retry_budget);
+        self.change(|members| {
             let old = self.config.load();
             let found = config.servers.iter().map(|server| match &server.source {
                 Source::Known(addresses) => addresses.iter().map(|address| (*address, None)).collect(),
@@ -123,11 +124,8 @@ impl Upstream {
                 None if is_known => {}
                 None => members.listed.clear(),
             }
-        }
-        self.balancer().set_method(config.method);
-        self.budget().set(config.retry_budget);
-        self.config.store(Arc::new(config));
-        self.apply();
+            self.config.store(Arc::new(config));
+        });
         self.reconfigured.notify_waiters();
     }
 
@@ -141,45 +139,42 @@ impl Upstream {
         self.config.load_full()
     }
 
-    /// A look-up for the configured server `at` has found these addresses, with weights of their own if they have some.
+    /// A look-up for this source has found these addresses, with weights of their own if they have some.
     fn found(&self, source: &Source, addresses: Vec<(SocketAddr, Option<u16>)>) {
-        {
+        self.change(|members| {
             let config = self.config.load();
-            let mut members = self.members();
             for (at, server) in config.servers.iter().enumerate() {
                 if server.source == *source && members.found.len() > at {
                     members.found[at].clone_from(&addresses);
                 }
             }
-        }
-        self.apply();
+        });
     }
 
     fn listed(&self, servers: Vec<(SocketAddr, Options)>) {
-        self.members().listed = servers;
-        self.apply();
+        self.change(|members| members.listed = servers);
     }
 
-    fn apply(&self) {
+    /// Changes the members, and what follows from them. One change after the other, with the configuration of its time: discovery, a reload
+    /// and the admin address come from several threads, and the last one must not act on what it had read before another's.
+    fn change<T>(&self, change: impl FnOnce(&mut Members) -> T) -> T {
+        let mut members = self.members();
+        let changed = change(&mut members);
         let config = self.config.load();
-        let servers = {
-            let mut members = self.members();
-            let mut servers: Vec<(SocketAddr, Options)> = Vec::new();
-            let configured = config.servers.iter().zip(&members.found).flat_map(|(server, found)| {
-                found.iter().map(|(address, weight)| {
-                    let weight = weight.unwrap_or(server.options.weight);
-                    (*address, Options { weight, ..server.options.clone() })
-                })
-            });
-            for (address, mut options) in configured.chain(members.listed.iter().cloned()) {
-                if !servers.iter().any(|(other, _)| *other == address) {
-                    options.admin = members.said.get(&address).copied().unwrap_or(options.admin);
-                    servers.push((address, options));
-                }
+        let mut servers: Vec<(SocketAddr, Options)> = Vec::new();
+        let configured = config.servers.iter().zip(&members.found).flat_map(|(server, found)| {
+            found.iter().map(|(address, weight)| {
+                let weight = weight.unwrap_or(server.options.weight);
+                (*address, Options { weight, ..server.options.clone() })
+            })
+        });
+        for (address, mut options) in configured.chain(members.listed.iter().cloned()) {
+            if !servers.iter().any(|(other, _)| *other == address) {
+                options.admin = members.said.get(&address).copied().unwrap_or(options.admin);
+                servers.push((address, options));
             }
-            members.said.retain(|address, _| servers.iter().any(|(server, _)| server == address));
-            servers
-        };
+        }
+        members.said.retain(|address, _| servers.iter().any(|(server, _)| server == address));
         let addresses: Vec<_> = servers.iter().map(|(address, _)| *address).collect();
         self.counted.members_are(addresses.iter().copied());
         let mut balancer = self.balancer();
@@ -191,17 +186,18 @@ impl Upstream {
             let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             log::info!("upstream {}: its servers are {}", self.name, list.join(", "));
         }
+        drop(members);
         self.freed.notify_waiters();
+        changed
     }
 
     /// Drains a server, or lets it have requests again, whatever the configuration says. `false`: there is no such server.
     pub fn say(&self, address: SocketAddr, admin: Admin) -> bool {
-        let there = self.balancer().peers().iter().any(|peer| peer.address == address);
-        if there {
-            self.members().said.insert(address, admin);
-            self.apply();
-        }
-        there
+        // What is said of others is forgotten at once.
+        self.change(|members| {
+            members.said.insert(address, admin);
+        });
+        self.is_said(address)
     }
 
     /// Whether a server is as it is because of [`say`](Self::say).
@@ -351,5 +347,78 @@ impl Drop for Lease {
         if self.failed {
             counted.failures.add();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::balancer::Method;
+    use crate::config::PeerConfig;
+
+    const TIMES: usize = 20_000;
+
+    fn source() -> Source {
+        Source::Resolve("tomcats.example:8080".parse().unwrap())
+    }
+
+    /// One name, with this weight for all that it stands for.
+    fn config(weight: u16) -> UpstreamConfig {
+        UpstreamConfig {
+            name: "t".into(),
+            method: Method::RoundRobin,
+            keepalive_timeout: Duration::ZERO,
+            queue: 0,
+            queue_timeout: Duration::ZERO,
+            retry_budget: 0,
+            file: None,
+            check: None,
+            servers: vec![PeerConfig { source: source(), options: Options { weight, ..Options::default() } }],
+        }
+    }
+
+    fn addresses(count: u16) -> Vec<(SocketAddr, Option<u16>)> {
+        (1..=count).map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), None)).collect()
+    }
+
+    #[test]
+    fn what_is_said_stays_while_names_are_looked_up_and_a_reload_counts_at_once() {
+        let upstream = Upstream::new(config(1), &Metrics::default());
+        upstream.found(&source(), addresses(1));
+        let first = addresses(1)[0].0;
+        let peer = || upstream.peers().into_iter().find(|peer| peer.address == first).unwrap();
+        let done = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            let looks_up = scope.spawn(|| {
+                while done.load(Ordering::Relaxed) == 0 {
+                    (1..4).for_each(|count| upstream.found(&source(), addresses(count)));
+                }
+            });
+            for n in 0..TIMES {
+                let admin = if n % 2 == 0 { Admin::Drain } else { Admin::Up };
+                let weight = 1 + u16::try_from(n % 2).unwrap();
+                assert!(upstream.say(first, admin));
+                upstream.reconfigure(config(weight));
+                let seen = peer().options;
+                if (seen.admin, seen.weight) != (admin, weight) {
+                    done.store(1, Ordering::Relaxed);
+                    panic!("{n}: {seen:?}, and {admin:?} was said, and weight {weight} configured");
+                }
+            }
+            done.store(1, Ordering::Relaxed);
+            looks_up.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn of_a_server_that_is_not_there_nothing_can_be_said() {
+        let upstream = Upstream::new(config(1), &Metrics::default());
+        upstream.found(&source(), addresses(1));
+        let second = addresses(2)[1].0;
+        assert!(!upstream.say(second, Admin::Drain));
+        upstream.found(&source(), addresses(2));
+        assert!(!upstream.is_said(second) && upstream.peers().len() == 2, "it is new, and not drained");
     }
 }

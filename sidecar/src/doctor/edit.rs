@@ -1,11 +1,11 @@
 //! Changes to files of XML that leave everything else in them as it is: comments, indentation, line ends.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::xml::{Attribute, Element, XmlFile};
+use super::xml::{Element, XmlFile};
+use crate::stock::xml::{Change, Edits, indentation, newline};
 
 /// One change.
 #[derive(Debug, Clone)]
@@ -14,10 +14,8 @@ pub enum Edit {
     Replace {
         /// The file as it was read.
         file: Rc<XmlFile>,
-        /// Bytes of it.
-        range: Range<usize>,
-        /// What takes their place.
-        with: String,
+        /// What of it, and by what.
+        change: Change,
     },
     /// A file that there is not yet.
     Create {
@@ -53,135 +51,89 @@ impl Node {
         self.element.attribute(name).map(|attribute| attribute.value.as_str())
     }
 
+    /// All of it, as it is written.
+    pub fn written(&self) -> &str {
+        &self.file.text[self.element.tag.range.clone()]
+    }
+
     /// Where it stands.
     pub fn place(&self) -> super::Place {
-        self.file.place(self.element.range.start)
+        self.file.place(self.element.tag.range.start)
     }
 
     /// Where an attribute of it stands; without it, the element.
     pub fn place_of(&self, name: &str) -> super::Place {
-        let start = self.element.attribute(name).map_or(self.element.range.start, |a| a.range.start);
+        let start = self.element.attribute(name).map_or(self.element.tag.range.start, |a| a.range.start);
         self.file.place(start)
     }
 
     /// Sets an attribute.
     pub fn set(&self, name: &str, value: &str) -> Edit {
-        match self.element.attribute(name) {
-            Some(Attribute { value_range, .. }) => self.replace(value_range.clone(), escaped(value)),
-            None => {
-                let end = self.element.end_of_attributes;
-                self.replace(end..end, format!(" {name}=\"{}\"", escaped(value)))
-            }
-        }
+        self.edit(self.element.tag.set(name, value))
     }
 
     /// Removes an attribute, with the space before it.
     pub fn unset(&self, name: &str) -> Option<Edit> {
-        let range = self.element.attribute(name)?.range.clone();
-        let before = self.file.text[..range.start].trim_end().len();
-        Some(self.replace(before..range.end, String::new()))
+        self.element.tag.unset(&self.file.text, name).map(|change| self.edit(change))
     }
 
     /// Removes the element, and the line if nothing else is on it.
     pub fn remove(&self) -> Edit {
-        let text = &self.file.text;
-        let range = self.element.range.clone();
-        let before = text[..range.start].trim_end_matches([' ', '\t']).len();
-        let after = range.end + text[range.end..].len()
-            - text[range.end..].trim_start_matches([' ', '\t', '\r']).len();
-        let alone = text[..before].ends_with('\n') && text[after..].starts_with('\n');
-        self.replace(if alone { before..after + 1 } else { range }, String::new())
+        self.edit(self.element.tag.remove(&self.file.text))
     }
 
     /// Puts `xml` in its place. Lines behind the first are indented as the element is.
     pub fn become_text(&self, xml: &str) -> Edit {
-        self.replace(self.element.range.clone(), indented(xml, self.indentation()))
+        let range = self.element.tag.range.clone();
+        let xml = self.indented(xml, indentation(&self.file.text, range.start));
+        self.edit((range, xml))
     }
 
     /// Adds a child, as the first.
     pub fn prepend(&self, xml: &str) -> Edit {
-        let inner = format!("{}  ", self.indentation());
-        let xml = indented(xml, &inner);
-        if self.element.is_empty_tag {
-            let indentation = self.indentation();
-            let slash = self.element.open.end - 2;
-            let with = format!(">\n{inner}{xml}\n{indentation}</{}>", self.element.name);
-            return self.replace(slash..self.element.open.end, with);
-        }
-        let at = self.element.open.end;
-        // What follows on the same line goes to a line of its own.
-        let rest = &self.file.text[at..];
-        let newline = rest.trim_start_matches([' ', '\t', '\r']).starts_with('\n');
-        let after = if newline { String::new() } else { format!("\n{}", self.indentation()) };
-        self.replace(at..at, format!("\n{inner}{xml}{after}"))
+        let (tag, text) = (&self.element.tag, &self.file.text);
+        let xml = self.indented(xml, &tag.inner_indentation(text));
+        self.edit(tag.insert_first(text, &xml))
     }
 
-    fn replace(&self, range: Range<usize>, with: String) -> Edit {
-        Edit::Replace { file: self.file.clone(), range, with }
+    fn edit(&self, change: Change) -> Edit {
+        Edit::Replace { file: self.file.clone(), change }
     }
 
-    /// The white space before it on its line.
-    fn indentation(&self) -> &str {
-        let before = &self.file.text[..self.element.range.start];
-        let line = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
-        &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+    fn indented(&self, xml: &str, by: &str) -> String {
+        xml.trim_end().replace('\n', &format!("{}{by}", newline(&self.file.text)))
     }
 }
 
-fn indented(xml: &str, by: &str) -> String {
-    xml.trim_end().replace('\n', &format!("\n{by}"))
-}
-
-/// For a value between double quotes. What stands between single ones may have them so, too.
-pub fn escaped(value: &str) -> String {
-    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('\'', "&apos;")
-}
-
-/// A file's text, and what takes the place of which bytes.
-type Changes<'a> = (&'a str, Vec<(Range<usize>, &'a str)>);
-
-/// The files as they are after all edits, by path. Of edits that touch the same bytes the first counts: a second run finds the rest.
-pub fn apply<'a>(edits: impl Iterator<Item = &'a Edit>) -> BTreeMap<PathBuf, String> {
-    let mut changes: BTreeMap<&Path, Changes<'_>> = BTreeMap::new();
+/// The files as they are after all edits, by path. Each group is one finding's, and is made whole or not at all: what is moved is not only
+/// taken away. Of groups that touch the same bytes the first counts: a second run finds the rest.
+pub fn apply<'a>(groups: impl Iterator<Item = &'a [Edit]>) -> BTreeMap<PathBuf, String> {
+    let mut changes: BTreeMap<&Path, (&str, Edits)> = BTreeMap::new();
     let mut out = BTreeMap::new();
-    for edit in edits {
-        match edit {
-            Edit::Create { path, text } => {
-                out.entry(path.clone()).or_insert_with(|| text.clone());
+    for group in groups {
+        let is_refused = |edit: &Edit| match edit {
+            Edit::Create { .. } => false,
+            Edit::Replace { file, change } => {
+                changes.get(file.after()).is_some_and(|(_, edits)| edits.refuses(change))
             }
-            Edit::Replace { file, range, with } => {
-                let path = file.instead.as_ref().unwrap_or(&file.path);
-                let (_, all) = changes.entry(path).or_insert_with(|| (&file.text, Vec::new()));
-                if !all.iter().any(|(other, text)| overlap(other, range) || other == range && text == with) {
-                    all.push((range.clone(), with));
+        };
+        if group.iter().any(is_refused) {
+            continue;
+        }
+        for edit in group {
+            match edit {
+                Edit::Create { path, text } => {
+                    out.entry(path.clone()).or_insert_with(|| text.clone());
+                }
+                Edit::Replace { file, change } => {
+                    let new = || (file.text.as_str(), Edits::default());
+                    changes.entry(file.after()).or_insert_with(new).1.add(change.clone());
                 }
             }
         }
     }
-    for (path, (text, mut all)) in changes {
-        // Stable: insertions at one place stay in their order.
-        all.sort_by_key(|(range, _)| range.start);
-        let (mut changed, mut at) = (String::with_capacity(text.len()), 0);
-        for (range, with) in all {
-            changed.push_str(&text[at..range.start]);
-            changed.push_str(with);
-            at = range.end;
-        }
-        changed.push_str(&text[at..]);
-        out.insert(path.to_owned(), changed);
-    }
+    out.extend(changes.into_iter().map(|(path, (text, edits))| (path.to_owned(), edits.apply(text))));
     out
-}
-
-/// Whether they have bytes in common, or one is an insertion into the other.
-fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
-    let inside = |at: usize, range: &Range<usize>| range.start < at && at < range.end;
-    match (a.is_empty(), b.is_empty()) {
-        (true, true) => false,
-        (true, false) => inside(a.start, b),
-        (false, true) => inside(b.start, a),
-        (false, false) => a.start < b.end && b.start < a.end,
-    }
 }
 
 #[cfg(test)]
@@ -194,43 +146,16 @@ mod tests {
     }
 
     fn applied(edits: &[Edit]) -> String {
-        apply(edits.iter()).into_values().collect()
-    }
-
-    #[test]
-    fn attributes_are_set_and_removed_and_the_rest_stays() {
-        let text = "<?xml version='1.0'?>\n<!-- a > b -->\n<A  x='1'\n   y=\"&lt;\" ><B/></A>\n";
-        let a = node(text);
-        let set = [a.set("x", "it's"), a.set("z", "\"")];
-        assert_eq!(
-            applied(&set),
-            "<?xml version='1.0'?>\n<!-- a > b -->\n<A  x='it&apos;s'\n   y=\"&lt;\" z=\"&quot;\" ><B/></A>\n"
-        );
-        assert_eq!(
-            applied(&[a.unset("y").unwrap()]),
-            "<?xml version='1.0'?>\n<!-- a > b -->\n<A  x='1' ><B/></A>\n"
-        );
-        assert_eq!(a.get("y"), Some("<"));
-        assert!(a.unset("none").is_none());
-    }
-
-    #[test]
-    fn an_element_goes_with_its_line() {
-        let text = "<A>\n  <B/>\n  <C>\n  </C> <!-- c -->\n</A>";
-        let a = node(text);
-        let remove = |name: &str| applied(&[a.children(name).next().unwrap().remove()]);
-        assert_eq!(remove("B"), "<A>\n  <C>\n  </C> <!-- c -->\n</A>");
-        assert_eq!(remove("C"), "<A>\n  <B/>\n   <!-- c -->\n</A>");
+        apply(edits.chunks(1)).into_values().collect()
     }
 
     #[test]
     fn a_child_is_added_with_its_indentation() {
         let xml = "<V a=\"1\">\n  <S/>\n</V>";
         let added = |text: &str| applied(&[node(text).prepend(xml)]);
-        assert_eq!(added("<A/>"), "<A>\n  <V a=\"1\">\n    <S/>\n  </V>\n</A>");
-        assert_eq!(added("<A b='/' />"), "<A b='/' >\n  <V a=\"1\">\n    <S/>\n  </V>\n</A>");
+        assert_eq!(added("<A/>"), "<A>\n    <V a=\"1\">\n      <S/>\n    </V>\n</A>");
         assert_eq!(added("<A>\n  <B/>\n</A>"), "<A>\n  <V a=\"1\">\n    <S/>\n  </V>\n  <B/>\n</A>");
-        assert_eq!(added("<A><B/></A>"), "<A>\n  <V a=\"1\">\n    <S/>\n  </V>\n<B/></A>");
+        assert_eq!(added("<A>\r\n  <B/>\r\n</A>").matches("\r\n").count(), 5);
         let b = node("<A>\n    <B>x</B>\n</A>");
         let b = b.children("B").next().unwrap();
         assert_eq!(applied(&[b.become_text(xml)]), "<A>\n    <V a=\"1\">\n      <S/>\n    </V>\n</A>");
@@ -243,7 +168,19 @@ mod tests {
         let twice = [b.remove(), b.remove(), b.set("y", "1"), a.set("x", "2"), a.set("x", "2")];
         assert_eq!(applied(&twice), "<A x='2'></A>");
         let create = Edit::Create { path: "/new.xml".into(), text: "<A/>".into() };
-        let all = apply([&create, &b.remove()].into_iter());
+        let all = apply([[create, b.remove()].as_slice()].into_iter());
         assert_eq!(all.into_keys().collect::<Vec<_>>(), [PathBuf::from("/new.xml"), PathBuf::from("/x.xml")]);
+    }
+
+    #[test]
+    fn what_can_not_be_moved_is_not_taken_away() {
+        let host = node("<Host>\n  <A/>\n  <B/>\n  <P/>\n</Host>");
+        let child = |name| host.children(name).next().unwrap();
+        let (a, b, p) = (child("A"), child("B"), child("P"));
+        let moved =
+            |one: &Node| [one.remove(), p.become_text(&format!("{}\n{}", p.written(), one.written()))];
+        let (first, second) = (moved(&a), moved(&b));
+        let new: String = apply([&first[..], &second[..]].into_iter()).into_values().collect();
+        assert_eq!(new, "<Host>\n  <B/>\n  <P/>\n  <A/>\n</Host>");
     }
 }

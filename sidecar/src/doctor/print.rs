@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::edit::apply;
 use super::{Finding, Report, Severity};
+use crate::shown::{harmless, harmless_lines};
 
 /// For people; with colours if it goes to a terminal.
 pub fn text(report: &Report, colours: bool) -> String {
@@ -21,7 +22,8 @@ pub fn text(report: &Report, colours: bool) -> String {
             Severity::Warning => "1;33",
             Severity::Note => "1;36",
         };
-        let place = finding.place.as_ref().map(|place| format!(" {place}")).unwrap_or_default();
+        let place = finding.place.as_ref().map(|place| format!(" {}", harmless(&place.to_string())));
+        let place = place.unwrap_or_default();
         let head = format!("{}[{}]", finding.severity.name(), finding.id);
         let _ = writeln!(out, "{}{place}", paint(code, &head));
         for (name, text) in [("what", &finding.what), ("why", &finding.why), ("fix", &finding.fix)] {
@@ -29,13 +31,14 @@ pub fn text(report: &Report, colours: bool) -> String {
                 out,
                 "  {} {}",
                 paint("1", &format!("{:5}", format!("{name}:"))),
-                text.replace('\n', "\n        ")
+                harmless_lines(text).replace('\n', "\n        ")
             );
         }
         out.push('\n');
     }
     for unchecked in &report.unchecked {
-        let _ = writeln!(out, "{} {}: {}", paint("2", "not checked:"), unchecked.what, unchecked.why);
+        let (what, why) = (harmless(&unchecked.what), harmless_lines(&unchecked.why));
+        let _ = writeln!(out, "{} {what}: {why}", paint("2", "not checked:"));
     }
     if !report.unchecked.is_empty() {
         out.push('\n');
@@ -90,9 +93,31 @@ pub fn json(report: &Report) -> Value {
 
 /// The corrected files, each behind a line that names it.
 pub fn fixes(report: &Report) -> String {
-    fixed(report).into_iter().map(|(path, text)| format!("==> {} <==\n{text}\n", path.display())).collect()
+    fixed(report)
+        .into_iter()
+        .map(|(path, text)| format!("==> {} <==\n{text}\n", harmless(&path.display().to_string())))
+        .collect()
 }
 
 fn fixed(report: &Report) -> BTreeMap<PathBuf, String> {
-    apply(report.findings.iter().flat_map(|finding| &finding.edits))
+    apply(report.findings.iter().map(|finding| finding.edits.as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_steer_no_terminal() {
+        let mut report = Report::default();
+        let jar = "msm-\u{1b}]0;x\u{7}.jar";
+        report.add(
+            Finding::new("jars.msm", Severity::Warning, format!("left: {jar}"), "why", "remove:\n$ rm x")
+                .of(format!("/lib/\u{1b}[2J/{jar}")),
+        );
+        report.unchecked(format!("/srv/{jar}"), "no");
+        let text = text(&report, false);
+        assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text:?}");
+        assert!(text.contains("\n        $ rm x\n"), "{text}");
+    }
 }

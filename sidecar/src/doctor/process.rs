@@ -106,14 +106,16 @@ impl Process {
     /// Who has locked this directory with flock(2), as a running sidecar does.
     pub fn locking(directory: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
-        let inode = fs::metadata(directory).ok()?.ino();
+        let found = fs::metadata(directory).ok()?;
+        // As the kernel writes it there. File systems that make up numbers of devices (btrfs) have another one in `stat`; a tmpfs has not.
+        let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
+        let wanted = format!("{major:02x}:{minor:02x}:{}", found.ino());
         let locks = fs::read_to_string("/proc/locks").ok()?;
         // "1: FLOCK  ADVISORY  WRITE 708 00:13:468 0 EOF"; waiting ones have "->" behind the number.
         locks.lines().find_map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
             let [_, "FLOCK", _, "WRITE", pid, file, ..] = words[..] else { return None };
-            let theirs: u64 = file.rsplit(':').next()?.parse().ok()?;
-            if theirs == inode { Self::of(pid.parse().ok()?) } else { None }
+            if file == wanted { Self::of(pid.parse().ok()?) } else { None }
         })
     }
 }

@@ -1,18 +1,12 @@
 //! A file of XML, read into elements that know where they stand, so that it can be changed without being written anew.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use roxmltree::{Document, ParsingOptions};
-
 use super::Place;
+use crate::stock::xml::{Attribute, Tag, parse};
 
-/// Tomcat's files have some hundred.
-const NODES_MAX: u32 = 100_000;
-/// Tomcat's own elements are nested six deep.
-const DEPTH_MAX: usize = 64;
-/// Tomcat's files have some ten KiB.
+/// Tomcat's files have some ten KiB, a generated web.xml some MiB.
 const SIZE_MAX: u64 = 16 << 20;
 
 /// A file as it was read.
@@ -29,38 +23,17 @@ pub struct XmlFile {
     pub root: Rc<Element>,
 }
 
-/// An element. Ranges are bytes of its file.
+/// An element.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Element {
     /// Without namespace: Tomcat's have none.
     pub name: String,
-    /// In their order.
-    pub attributes: Vec<Attribute>,
     /// Elements only.
     pub children: Vec<Rc<Self>>,
     /// The text between its tags, without that of its children.
     pub text: String,
-    /// All of it.
-    pub range: Range<usize>,
-    /// Its first tag.
-    pub open: Range<usize>,
-    /// Where a further attribute goes.
-    pub end_of_attributes: usize,
-    /// `<A/>`.
-    pub is_empty_tag: bool,
-}
-
-/// An attribute.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Attribute {
-    /// Its name.
-    pub name: String,
-    /// Its value, without escapes.
-    pub value: String,
-    /// Name, value and quotes.
-    pub range: Range<usize>,
-    /// What is between the quotes.
-    pub value_range: Range<usize>,
+    /// Where it stands, and its attributes.
+    pub tag: Tag,
 }
 
 /// Why a file can't be used.
@@ -72,10 +45,10 @@ pub enum XmlError {
     /// It is not UTF-8.
     #[error("it is not UTF-8; save it as UTF-8, and say so in its first line")]
     Encoding,
-    /// It is not XML, or uses what is not understood here (external entities).
-    #[error("{0}")]
-    Xml(#[from] roxmltree::Error),
-    /// It is larger or deeper than any of Tomcat's.
+    /// It is not XML, or uses what is not read here.
+    #[error("it {0}")]
+    Xml(#[from] crate::stock::xml::XmlError),
+    /// It is larger than any of Tomcat's.
     #[error("it is larger than any file of Tomcat's")]
     TooLarge,
 }
@@ -102,12 +75,13 @@ impl XmlFile {
     /// # Errors
     /// As [`XmlError`].
     pub fn parse(path: &Path, text: String) -> Result<Self, XmlError> {
-        let options = ParsingOptions { allow_dtd: true, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
-        let root = {
-            let document = Document::parse_with_options(&text, options)?;
-            Rc::new(element(document.root_element(), &text, 0)?)
-        };
+        let root = Rc::new(element(parse(&text)?.root_element()));
         Ok(Self { path: path.to_owned(), instead: None, text, root })
+    }
+
+    /// Where it is to be when it was changed.
+    pub fn after(&self) -> &Path {
+        self.instead.as_ref().unwrap_or(&self.path)
     }
 
     /// Line and column of a byte.
@@ -122,49 +96,20 @@ impl XmlFile {
 impl Element {
     /// An attribute.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes.iter().find(|attribute| attribute.name == name)
+        self.tag.attribute(name)
     }
 }
 
-fn element(node: roxmltree::Node<'_, '_>, text: &str, depth: usize) -> Result<Element, XmlError> {
-    if depth > DEPTH_MAX {
-        return Err(XmlError::TooLarge);
-    }
-    let range = node.range();
-    let name = node.tag_name().name().to_owned();
-    let attributes: Vec<_> = node
-        .attributes()
-        .map(|attribute| Attribute {
-            name: attribute.name().to_owned(),
-            value: attribute.value().to_owned(),
-            range: attribute.range(),
-            value_range: attribute.range_value(),
-        })
-        .collect();
-    // "<name" or "<prefix:name"; what comes behind the attributes is white space until the tag ends.
-    let find = |from: usize, what: fn(char) -> bool| {
-        let rest = text.get(from..range.end).unwrap_or_default();
-        from + rest.find(what).unwrap_or(rest.len())
-    };
-    let after_name = find(range.start, |c| c.is_ascii_whitespace() || c == '>' || c == '/');
-    let end_of_attributes = attributes.iter().map(|a| a.range.end).max().unwrap_or(after_name);
-    let close = (find(end_of_attributes, |c| c == '>') + 1).min(range.end);
-    let is_empty_tag = text.get(..close).is_some_and(|text| text.ends_with("/>"));
-    let mut children = Vec::new();
-    for child in node.children().filter(roxmltree::Node::is_element) {
-        children.push(Rc::new(element(child, text, depth + 1)?));
-    }
+/// As deep as [`parse`] allows.
+fn element(node: roxmltree::Node<'_, '_>) -> Element {
+    let children = node.children().filter(roxmltree::Node::is_element);
     let inner = node.children().filter(roxmltree::Node::is_text).filter_map(|child| child.text());
-    Ok(Element {
-        name,
-        attributes,
-        children,
+    Element {
+        name: node.tag_name().name().to_owned(),
         text: inner.collect::<String>().trim().to_owned(),
-        open: range.start..close,
-        range,
-        end_of_attributes,
-        is_empty_tag,
-    })
+        children: children.map(|child| Rc::new(element(child))).collect(),
+        tag: Tag::of(node),
+    }
 }
 
 #[cfg(test)]
@@ -174,29 +119,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_know_where_they_stand() {
-        let text = "<?xml version=\"1.0\"?>\n<!DOCTYPE Server [<!ENTITY a \"b\">]>\n<Server>\n\t<Valve\n a='&a;>' />\
-                    <Alias> x </Alias></Server>";
+    fn elements_have_places_and_texts() {
+        let text = "<Server>\n\t<Valve\n a='1' /><Alias> x </Alias></Server>";
         let file = XmlFile::parse(Path::new("/server.xml"), text.to_owned()).unwrap();
         let [valve, alias] = &file.root.children[..] else { panic!("{file:?}") };
-        assert_eq!((valve.attributes[0].value.as_str(), valve.is_empty_tag), ("b>", true));
-        assert_eq!(&text[valve.open.clone()], "<Valve\n a='&a;>' />");
-        assert_eq!(&text[valve.attributes[0].range.clone()], "a='&a;>'");
-        assert_eq!(file.place(valve.range.start).to_string(), "/server.xml:4:2");
-        assert_eq!((alias.text.as_str(), &text[alias.open.clone()]), ("x", "<Alias>"));
-    }
-
-    #[test]
-    fn what_is_no_xml_is_an_error_and_never_endless() {
-        let deep = "<a>".repeat(1000) + &"</a>".repeat(1000);
-        let bomb = "<!DOCTYPE a [<!ENTITY x \"xxxxxxxxxx\"><!ENTITY y \"&x;&x;&x;&x;&x;&x;&x;&x;&x;&x;\">\
-                    <!ENTITY z \"&y;&y;&y;&y;&y;&y;&y;&y;&y;&y;\">]><a>&z;&z;&z;&z;&z;&z;&z;&z;&z;&z;&z;</a>";
-        let external = "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>";
-        for text in ["", "<a>", "<a b=1/>", "<a></b>", &deep, external] {
-            assert!(XmlFile::parse(Path::new("/x"), text.to_owned()).is_err(), "{text}");
-        }
-        // Refused or read, within bounds.
-        let _ = XmlFile::parse(Path::new("/x"), bomb.to_owned());
+        assert_eq!(valve.attribute("a").map(|a| a.value.as_str()), Some("1"));
+        assert_eq!(file.place(valve.tag.range.start).to_string(), "/server.xml:2:2");
+        assert_eq!(alias.text, "x");
+        let error = XmlFile::parse(Path::new("/x"), "<a>".into()).unwrap_err().to_string();
+        assert!(error.starts_with("it is not XML"), "{error}");
     }
 
     proptest! {

@@ -3,8 +3,9 @@
 //! A session is locked on its primary: the node that its newest record names, or the next one that is up after it. Whoever finds the
 //! record, by whatever cookie, comes to the same node; that is what keeps two requests of a session apart when it has moved (R24).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant as Then;
+use std::time::{Duration, Instant as Then};
 
 use futures_util::future::{FutureExt as _, join_all};
 use tokio::time::{Instant, sleep, timeout};
@@ -22,6 +23,7 @@ use crate::lock::Lock;
 use crate::lock::backoff::Backoff;
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Answers, Command, Incarnation, Item, NodeError, Reply};
+use crate::metrics::Metrics;
 use crate::record::{Ended, Manifest, Payload, RecordKey, Stored, flags};
 use crate::turn::Turn;
 
@@ -85,6 +87,16 @@ struct Seen {
     unreadable: bool,
 }
 
+/// How long one look-up has waited for its turn and for its lock: it is one wait, also when it is given up in the middle.
+struct Waits {
+    metrics: Arc<Metrics>,
+    /// Nanoseconds; zero: there was nothing to wait for.
+    waited: AtomicU64,
+}
+
+/// A wait that is going on.
+struct Waiting<'a>(&'a Waits, Then);
+
 /// One session that is looked for.
 struct Search {
     core: Arc<Core>,
@@ -93,6 +105,7 @@ struct Search {
     access: Access,
     deadline: Instant,
     loaded: OnceLock<(Then, Then)>,
+    waits: Waits,
 }
 
 impl Core {
@@ -106,9 +119,10 @@ impl Core {
         let key = self.farm.key(path, &presented.id);
         let identity = self.farm.identity(path, &presented.id);
         let deadline = Instant::now() + self.settings().lock_timeout;
+        let waits = Waits { metrics: self.metrics.clone(), waited: AtomicU64::new(0) };
         let turn = match access {
             Access::ReadOnly if !self.outbox.has(&key) => None,
-            _ => Some(self.take_turn(&key).await?),
+            _ => Some(self.take_turn(&key, &waits).await?),
         };
         if !self.deliver_one(&key).await {
             return Err(Refusal::Store);
@@ -133,7 +147,8 @@ impl Core {
         }
         let shared = self.context(context).shares_cookie;
         let loaded = OnceLock::new();
-        let search = Search { core: self.clone(), key: key.clone(), identity, access, deadline, loaded };
+        let search =
+            Search { core: self.clone(), key: key.clone(), identity, access, deadline, loaded, waits };
         for _ in 0..=2 * self.nodes.all().count() {
             self.nodes.settled().await;
             // Where the session is, is certain only if the cookie names a node that is up and none has been away.
@@ -171,16 +186,13 @@ impl Core {
         Err(Refusal::Store)
     }
 
-    async fn take_turn(&self, key: &RecordKey) -> Result<Turn, Refusal> {
+    async fn take_turn(&self, key: &RecordKey, waits: &Waits) -> Result<Turn, Refusal> {
         let mut turn = std::pin::pin!(self.turns.take(key));
         let result = match turn.as_mut().now_or_never() {
             Some(result) => Ok(result),
             None => {
-                self.metrics.lock_waits.add();
-                let began = Then::now();
-                let result = timeout(self.settings().lock_timeout, turn).await;
-                self.metrics.lock_wait.observe(began.elapsed());
-                result
+                let _waiting = waits.begin();
+                timeout(self.settings().lock_timeout, turn).await
             }
         };
         match result {
@@ -411,6 +423,7 @@ impl Search {
                     Ok(session) => {
                         let _ = self.loaded.set((began, Then::now()));
                         self.note_rollback(&session).await;
+                        self.core.cache.put(self.key.clone(), session.clone()).await;
                         session
                     }
                     Err(other) => return Ok(other),
@@ -418,7 +431,6 @@ impl Search {
             }
         };
         let idle = session.ttl.idle(read.item.ttl);
-        self.core.cache.put(self.key.clone(), session.clone()).await;
         Ok(Step::Session(session, idle, None))
     }
 
@@ -521,29 +533,47 @@ impl Search {
         }
         let mut backoff = Backoff::new(self.deadline.saturating_duration_since(Instant::now()));
         let mut began = Instant::now();
-        let mut waits: Option<Then> = None;
+        let mut waiting: Option<Waiting<'_>> = None;
         loop {
             let (lock, answers) = core.locks.take(&self.key, node, Some(get(value))).await?;
             if lock.is_some() {
-                if let Some(since) = waits {
-                    core.metrics.lock_wait.observe(since.elapsed());
-                }
                 let (read, life) = (Read::of(&answers, 1), answers.incarnation);
-                return Ok(Locked { lock, read, life, waited: waits.is_some() });
+                return Ok(Locked { lock, read, life, waited: waiting.is_some() });
             }
             // Not won: what was read counts for nothing.
-            let since = *waits.get_or_insert_with(|| {
-                core.metrics.lock_waits.add();
-                Then::now()
-            });
+            waiting.get_or_insert_with(|| self.waits.begin());
             value = false;
             let Some(pause) = backoff.next(began.elapsed(), crate::random::unit()) else {
                 core.metrics.lock_timeouts.add();
-                core.metrics.lock_wait.observe(since.elapsed());
                 return Err(LockError::Busy);
             };
             began = Instant::now();
             sleep(pause).await;
+        }
+    }
+}
+
+impl Waits {
+    fn begin(&self) -> Waiting<'_> {
+        if self.waited.fetch_max(1, Ordering::Relaxed) == 0 {
+            self.metrics.lock_waits.add();
+        }
+        Waiting(self, Then::now())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let waited = u64::try_from(self.1.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.waited.fetch_add(waited, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        match *self.waited.get_mut() {
+            0 => {}
+            waited => self.metrics.lock_wait.observe(Duration::from_nanos(waited)),
         }
     }
 }
@@ -608,5 +638,19 @@ mod tests {
         assert!(!is_current(&session, &with(|read| read.incarnation.started += 1)));
         assert!(!is_current(&session, &with(|read| read.item.cas = 6)));
         assert!(!is_current(&session, &with(|read| read.item.flags = flags::of(4, 7))));
+    }
+
+    #[test]
+    fn a_wait_for_turn_and_lock_is_one() {
+        let metrics = Arc::new(Metrics::default());
+        let look_up = || Waits { metrics: metrics.clone(), waited: AtomicU64::new(0) };
+        drop(look_up());
+        assert_eq!((metrics.lock_waits.get(), metrics.lock_wait.snapshot().count()), (0, 0));
+        let waits = look_up();
+        drop(waits.begin());
+        drop(waits.begin());
+        assert_eq!((metrics.lock_waits.get(), metrics.lock_wait.snapshot().count()), (1, 0));
+        drop(waits);
+        assert_eq!((metrics.lock_waits.get(), metrics.lock_wait.snapshot().count()), (1, 1));
     }
 }

@@ -316,7 +316,7 @@ impl Held {
     /// Gives the session back: the lock first, then the turn.
     async fn release(self) {
         if let Some(lock) = self.lock {
-            lock.release().await;
+            lock.release_soon().await;
         }
     }
 }

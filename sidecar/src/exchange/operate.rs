@@ -7,13 +7,15 @@ use futures_util::future::join_all;
 use super::Core;
 use super::access::Access;
 use super::copies::{Has, newest};
+use super::leftovers::drop_leftover;
 use super::load::Refusal;
 use super::look_up::Lookup;
 use super::store::{StoreError, Target};
+use crate::cache::There;
 use crate::id::{Presented, SessionId};
 use crate::memcached::nodes::NodeIndex;
 use crate::memcached::{Command, NodeError, Reply};
-use crate::record::{Ended, Payload, RecordKey};
+use crate::record::{self, Ended, Payload, RecordKey, flags};
 
 /// Somebody else may store a session again and again while its end is tried without its lock.
 const TRIES: usize = 10;
@@ -42,6 +44,14 @@ pub struct Stored {
     pub ttl: i64,
     /// What is in it, or why it can't be opened.
     pub payload: Result<Payload, String>,
+    /// Which item it is.
+    there: There,
+}
+
+impl Stored {
+    fn has_ended(&self) -> bool {
+        self.payload.as_ref().is_ok_and(|payload| matches!(payload.stored, record::Stored::Ended(_)))
+    }
 }
 
 /// What became of a session that was to end.
@@ -85,6 +95,7 @@ impl Core {
                 parts: read.manifest.as_ref().map(|manifest| manifest.keys().count()),
                 ttl: read.item.ttl,
                 payload: self.unseal(identity, &read.item).await,
+                there: read.there(),
             })),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -126,6 +137,36 @@ impl Core {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Deletes what nodes still have of a session that has ended: were the nodes with its tombstone restarted one after the other, it would
+    /// live again. The nodes that may still have something, because they can't be asked.
+    ///
+    /// A sidecar does this by itself when such a node is back (`leftovers.rs`); this is for who does not wait for that.
+    pub async fn drop_old_copies(&self, context: usize, id: &SessionId) -> Vec<NodeIndex> {
+        let key = self.farm.key(&self.context(context).name(), id);
+        let copies = self.inspect(context, id).await;
+        let newest = match counts(&copies) {
+            Some(newest) if !newest.has_ended() => return Vec::new(),
+            newest => newest.map(|newest| newest.flags),
+        };
+        let mut left = Vec::new();
+        for copy in &copies {
+            let is_left = match &copy.record {
+                Err(_) => true,
+                Ok(Some(old))
+                    if !old.has_ended()
+                        && newest.is_some_and(|newest| flags::is_newer(newest, old.flags)) =>
+                {
+                    drop_leftover(&self.nodes, copy.node, key.record(), old.there).await.is_err()
+                }
+                Ok(_) => false,
+            };
+            if is_left {
+                left.push(copy.node);
+            }
+        }
+        left
     }
 }
 

@@ -205,7 +205,7 @@ impl StoreDirectory {
             return Err(error);
         }
         self.finished.forget(&file_name(id));
-        Placed::new(file, path, self.finished.clone())
+        Ok(Placed::new(file, path, self.finished.clone()))
     }
 
     /// Reads the file of `id` that Tomcat wrote. `None` if there is none, or Tomcat is still writing it.
@@ -214,7 +214,7 @@ impl StoreDirectory {
     /// The file can't be read; for missing rights the error says how to get them.
     pub fn take(&self, id: &str) -> io::Result<Option<Bytes>> {
         let path = self.file(id);
-        let mut file = match half_written(&path).map_or_else(|| File::open(&path), Ok) {
+        let file = match half_written(&path).map_or_else(|| File::open(&path), Ok) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(explain(&path, error));
@@ -224,8 +224,10 @@ impl StoreDirectory {
         if !self.finished.is_whole(&file_name(id)) {
             return Ok(None);
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
+        // It does not grow any more: neither its size nor its end has to be asked for twice.
+        let len = file.metadata()?.len();
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        file.take(len).read_to_end(&mut bytes)?;
         Ok(Some(bytes.into()))
     }
 

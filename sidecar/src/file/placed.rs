@@ -38,15 +38,13 @@ pub struct Placed {
     file: File,
     path: PathBuf,
     finished: Arc<Finished>,
-    inode: u64,
     /// Remembered, because a probe resets the access time.
     loaded: bool,
 }
 
 impl Placed {
-    pub(super) fn new(file: File, path: PathBuf, finished: Arc<Finished>) -> io::Result<Self> {
-        let inode = file.metadata()?.ino();
-        Ok(Self { file, path, finished, inode, loaded: false })
+    pub(super) fn new(file: File, path: PathBuf, finished: Arc<Finished>) -> Self {
+        Self { file, path, finished, loaded: false }
     }
 
     /// Looks. Two system calls.
@@ -63,7 +61,7 @@ impl Placed {
             }
             other => other?,
         };
-        let replaced = there.ino() != self.inode || half_written(&self.path).is_some();
+        let replaced = there.ino() != placed.ino() || half_written(&self.path).is_some();
         let written = moved(there.mtime(), there.mtime_nsec());
         Ok(match (self.loaded, replaced || written) {
             (false, false) => Seen::Untouched,

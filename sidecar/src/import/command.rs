@@ -7,10 +7,12 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use satchel_common::address::HostPort;
-use satchel_common::cli::{EXIT_INCOMPLETE, EXIT_USAGE};
+use satchel_common::cli::{self, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 
+use super::source::is_below;
 use super::{ImportError, Imported, Line, Options, RecordKeys, Rewritten, Source, import};
 use crate::config::{Secret, load_keys};
+use crate::stock::store::BELOW;
 
 const HELP: &str = "\
 Examples, in CATALINA_BASE:
@@ -39,7 +41,7 @@ pub struct Import {
     #[arg(long, value_name = "LINE", value_enum, default_value_t)]
     tomcat_version: Line,
     /// A directory on a tmpfs, where each application gets its store directory.
-    #[arg(long, value_name = "DIR", default_value = "/dev/shm/satchel")]
+    #[arg(long, value_name = "DIR", default_value = BELOW)]
     store: String,
     /// Take the keys from this sidecar.toml, or from what --new-keys has printed [default: new ones].
     #[arg(long, value_name = "FILE")]
@@ -53,7 +55,12 @@ pub struct Import {
 pub fn run(args: &Import) -> ExitCode {
     match imported(args) {
         Ok((imported, written)) => {
-            print!("{}", imported.toml);
+            // Without the configuration the files are of no use, and would be in the way of the next try.
+            if let Err(error) = cli::print(&imported.toml) {
+                remove(&written);
+                eprintln!("the configuration can't be printed: {error}. Nothing is written");
+                return ExitCode::from(EXIT_UNAVAILABLE);
+            }
             for note in &imported.notes {
                 eprintln!("{note}");
             }
@@ -118,35 +125,78 @@ fn without_dots(path: &Path) -> PathBuf {
     out
 }
 
-/// Nothing is written if anything is there already.
+/// Nothing is written if anything is there already, and nothing is left of what could not be written whole.
 fn write(directory: &Path, files: &[Rewritten]) -> Result<Vec<PathBuf>, ImportError> {
+    if let Some(file) = files.iter().find(|file| !is_below(&file.path)) {
+        let why = format!("--xml: {} would be outside of it", file.path.display());
+        return Err(ImportError::Usage(why));
+    }
     let paths: Vec<PathBuf> = files.iter().map(|file| directory.join(&file.path)).collect();
     if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
         let why = format!("--xml: {} is there already; name another directory", path.display());
         return Err(ImportError::Usage(why));
     }
-    for (path, file) in paths.iter().zip(files) {
-        let failed = |source| ImportError::Write { path: path.clone(), source };
-        // A file with a password is as closed as it was.
-        let mode =
-            file.of.as_ref().and_then(|of| of.metadata().ok()).map(|data| data.permissions().mode() & 0o777);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
+    for (number, (path, file)) in paths.iter().zip(files).enumerate() {
+        if let Err(source) = write_one(path, file) {
+            remove(&paths[..=number]);
+            return Err(ImportError::Write { path: path.clone(), source });
         }
-        let mut out = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode.unwrap_or(0o644))
-            .open(path)
-            .map_err(failed)?;
-        out.write_all(&file.bytes).map_err(failed)?;
     }
     Ok(paths)
+}
+
+fn write_one(path: &Path, file: &Rewritten) -> std::io::Result<()> {
+    // A file with a password is as closed as it was.
+    let mode =
+        file.of.as_ref().and_then(|of| of.metadata().ok()).map(|data| data.permissions().mode() & 0o777);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(mode.unwrap_or(0o644)).open(path)?;
+    out.write_all(&file.bytes)
+}
+
+/// Takes back what was written.
+fn remove(paths: &[PathBuf]) {
+    for path in paths {
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Rewritten {
+        Rewritten { path: path.into(), bytes: b"<Context/>".to_vec(), of: None }
+    }
+
+    #[test]
+    fn what_can_not_be_written_whole_leaves_nothing_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = [file("conf/a.xml"), file("webapps/b/META-INF/context.xml")];
+        fs::write(directory.path().join("webapps"), "a file").unwrap();
+        assert!(write(directory.path(), &files).unwrap_err().to_string().contains("META-INF/context.xml"));
+        fs::remove_file(directory.path().join("webapps")).unwrap();
+        assert_eq!(write(directory.path(), &files).unwrap().len(), 2);
+        assert!(write(directory.path(), &files).unwrap_err().to_string().contains("is there already"));
+    }
+
+    #[test]
+    fn nothing_is_written_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        for path in [outside.path().join("x.xml"), "../x.xml".into()] {
+            let files = [file("conf/a.xml"), Rewritten { path, ..file("") }];
+            assert!(write(directory.path(), &files).unwrap_err().to_string().contains("outside"));
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

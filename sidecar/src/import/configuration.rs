@@ -10,10 +10,11 @@ use satchel_common::import::{Kind, Note};
 use super::attributes::{Manager, NO_NODE, Wanted};
 use super::find::{Application, At};
 use super::manager::floor;
-use super::name::Name;
 use super::server::{Hosts, Ports};
 use super::source::File;
 use super::{Options, has_server, server, valid};
+use crate::stock::name::Name;
+use crate::stock::store;
 
 /// Where msm's counters were, and ours are.
 const ADMIN: &str = "127.0.0.1:8091";
@@ -44,11 +45,11 @@ pub(super) fn contexts<'a>(
         let host = own_host(application).filter(|_| names.len() > 1);
         let at = application.own.or(application.above.first().copied()).unwrap_or(application.manager);
         let file = &files[at.file];
-        let written = format!("<Context> of {}", application.name.path);
+        let written = format!("<Context> of {}", application.name.shown());
         let directory = directory(&application.name, host, &contexts, options);
         let mut block = Block::default();
         block.comment.push(file.place_of(at.node));
-        block.set("path", Value::Text(application.name.path.clone()));
+        block.set("path", Value::Text(application.name.shown().to_owned()));
         block.set_because("directory", Value::Text(directory.clone()), "that of the <Store>");
         match host.map(|host| (host, hosts.get(host))) {
             Some((_, Some(known))) => known.names.iter().for_each(|name| block.add("hosts", name)),
@@ -84,21 +85,11 @@ pub(super) fn contexts<'a>(
 
 /// A store directory that no other context has.
 fn directory(name: &Name, host: Option<&str>, others: &[Context<'_>], options: &Options) -> String {
-    let name = match host {
-        Some(host) => format!("{}-{}", plain(host), plain(&name.base())),
-        None => plain(&name.base()),
-    };
+    let name = store::directory(host, name);
     let path = format!("{}/{name}", options.store.trim_end_matches('/'));
     let is_free = |path: &String| others.iter().all(|other| other.directory != *path);
     let numbered = (2..=others.len() + 2).map(|number| format!("{path}-{number}"));
     std::iter::once(path.clone()).chain(numbered).find(is_free).unwrap_or(path)
-}
-
-/// A name for a directory.
-fn plain(name: &str) -> String {
-    let kept = |c: char| if c.is_ascii_alphanumeric() || "._-#".contains(c) { c } else { '_' };
-    let name: String = name.chars().map(kept).collect();
-    if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
 /// What is not in the files, about the first of the managers.
@@ -147,7 +138,8 @@ pub(super) fn print(
     let floor = floor(options.line);
     let line = floor.rsplit_once('.').map_or(floor, |(line, _)| line);
     for text in HEAD {
-        let text = text.replace("NAMES", &names.join(", ")).replace("LINE", line).replace("FLOOR", floor);
+        // Names last: what stands in them is theirs.
+        let text = text.replace("LINE", line).replace("FLOOR", floor).replace("NAMES", &names.join(", "));
         toml::comment(&mut out, &text);
     }
     out.push('\n');

@@ -4,11 +4,11 @@ use roxmltree::Node;
 use satchel_common::import::{Kind, Note};
 
 use super::attributes::is_msm;
-use super::name::Name;
 use super::server::{Host, Hosts};
 use super::source::{APP_BASE, File, Folder, Place};
 use super::xml::{attribute, children};
 use super::{ImportError, Options};
+use crate::stock::name::Name;
 
 /// An element and the number of its file.
 #[derive(Clone, Copy)]
@@ -101,7 +101,7 @@ pub(super) fn applications<'a>(
                     if host.is_none() && base != APP_BASE {
                         let why = format!(
                             "deployed under another name than {} it needs a copy that is called so, NAME.xml",
-                            name.path
+                            name.shown()
                         );
                         finder.say(context, "<Context>", Kind::Assumed, why);
                     }
@@ -150,7 +150,7 @@ impl<'a> Finder<'a, '_> {
 
     fn add(&mut self, name: Name, folder: Option<Folder>, context: At<'a>) {
         let host = folder.as_ref().map(|folder| folder.host.clone());
-        let written = format!("<Context> of {}", name.path);
+        let written = format!("<Context> of {}", name.shown());
         let above = self.above(host.as_deref());
         let own = manager(context);
         let has_other = own.is_none() && children(context.node, "Manager").next().is_some();
@@ -166,7 +166,7 @@ impl<'a> Finder<'a, '_> {
         };
         let versions = "parallel deployment (app##2) is not supported: Tomcat picks the version that has the session in memory, and here it has \
                         none there between requests. Run the versions in two Tomcats, with a farm each if they must not share sessions";
-        if name.version.is_some() {
+        if !name.version.is_empty() {
             self.say(context, &written, Kind::NotCarried, versions.into());
         }
         let same = |other: &&Application<'_>| {
@@ -177,7 +177,7 @@ impl<'a> Finder<'a, '_> {
             other.name.path == name.path && same_host
         };
         if let Some(other) = self.found.iter().find(same) {
-            if name.version.is_none() || other.name.version.is_none() {
+            if name.version.is_empty() || other.name.version.is_empty() {
                 let first = other.own.map_or_else(String::new, |at| self.files[at.file].place_of(at.node));
                 let why = format!("is there already: {first} goes before it");
                 self.say(context, &written, Kind::NotCarried, why);
@@ -226,7 +226,7 @@ impl<'a> Finder<'a, '_> {
             let name = Name::of_path(app);
             if let Some((_, other)) = self.others.iter().find(|(other, _)| other.path == name.path) {
                 let why = "--app names it, but it has another <Manager>: take that out and import once more";
-                self.say(*other, &format!("<Context> of {}", name.path), Kind::NotCarried, why.into());
+                self.say(*other, &format!("<Context> of {}", name.shown()), Kind::NotCarried, why.into());
                 continue;
             }
             if self.found.iter().all(|other| other.name.path != name.path) {
@@ -235,7 +235,7 @@ impl<'a> Finder<'a, '_> {
                 self.found.push(Application { name, host, folder, own: None, above, manager });
             }
         }
-        let who: Vec<&str> = self.found.iter().map(|one| one.name.path.as_str()).collect();
+        let who: Vec<&str> = self.found.iter().map(|one| one.name.shown()).collect();
         let text = match nothing_said {
             true => "it is for every application, and which there are is not said: taken is / (ROOT) alone. Import with --app /NAME for each \
                      that has sessions"

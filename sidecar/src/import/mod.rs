@@ -11,7 +11,6 @@ mod configuration;
 mod error;
 mod find;
 mod manager;
-mod name;
 mod property;
 mod rewrite;
 mod server;
@@ -29,7 +28,7 @@ use satchel_common::import::note::is_complete;
 use crate::config::Secret;
 use find::At;
 use server::Hosts;
-use source::{File, Place, Text};
+use source::{File, Place, Text, is_below};
 
 pub use error::ImportError;
 pub use manager::Line;
@@ -105,6 +104,13 @@ pub fn import(sources: &[Source], options: &Options) -> Result<Imported, ImportE
         .map(|(source, text)| File::read(source, text))
         .collect::<Result<Vec<File<'_>>, _>>()?;
     for (number, file) in files.iter().enumerate() {
+        if !is_below(&file.target()) {
+            let (path, target) = (file.source.path.display(), file.target());
+            return Err(ImportError::Usage(format!(
+                "{path}: by its name it would be {} of a Tomcat, which is not below CATALINA_BASE",
+                target.display()
+            )));
+        }
         if let Some(other) = files[..number].iter().find(|other| other.target() == file.target()) {
             let (one, two) = (other.source.path.display(), file.source.path.display());
             let target = file.target();
@@ -130,7 +136,7 @@ pub fn import(sources: &[Source], options: &Options) -> Result<Imported, ImportE
     }
     let contexts = configuration::contexts(&files, &hosts, &applications, options, &mut notes);
     if contexts.is_empty() {
-        let paths: Vec<_> = applications.iter().map(|one| one.name.path.as_str()).collect();
+        let paths: Vec<_> = applications.iter().map(|one| one.name.shown()).collect();
         return Err(ImportError::Usage(format!(
             "none of these applications can have sessions behind a sidecar: {}. A path is / or like /app",
             paths.join(", ")

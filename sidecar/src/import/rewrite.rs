@@ -1,6 +1,7 @@
 //! Tomcat's files with its own manager in the place of msm's, and otherwise as they were.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use roxmltree::{Node, NodeId};
 use satchel_common::import::{Kind, Note};
@@ -8,11 +9,13 @@ use satchel_common::import::{Kind, Note};
 use super::attributes::{Manager, is_msm};
 use super::configuration::Context;
 use super::find::{Application, At};
-use super::manager::{Own, VALVE, element};
+use super::manager::VALVE;
 use super::server::{self, Host, Hosts, Ports};
-use super::source::{File, Place, descriptor};
-use super::xml::{Edits, STEP, children, indentation, inner_indentation, newline};
+use super::source::{File, Place, descriptor, is_below};
+use super::xml::children;
 use super::{Options, Rewritten, has_server};
+use crate::stock::manager::{More, element};
+use crate::stock::xml::{Edits, STEP, Tag, indentation, newline};
 
 /// In the place of a manager that no application has any more.
 const GONE: &str = "<!-- The <Manager> of memcached-session-manager stood here; applications with sessions have their own now -->";
@@ -59,7 +62,7 @@ pub(super) fn rewrite(
             let why = format!(
                 "server.xml has no <Host name=\"{name}\"> for it: where it is, put <Valve className=\"{VALVE}\"/> into it"
             );
-            let written = format!("<Context> of {}", application.name.path);
+            let written = format!("<Context> of {}", application.name.shown());
             notes.push(files[at.file].note_of(at.node, &written, Kind::NotCarried, why));
         }
     }
@@ -89,31 +92,40 @@ impl Rewriter<'_> {
         let application = context.application;
         let at = application.manager;
         let own = managers.iter().find(|(other, _)| other.node == at.node).map_or_else(
-            Own::default,
-            |(_, manager)| Own { kept: &manager.kept, generator: manager.generator.as_deref() },
+            More::default,
+            |(_, manager)| More { attributes: &manager.kept, generator: manager.generator.as_deref() },
         );
-        let line = self.options.line;
-        let written =
-            |text: &str, indent: &str| element(line, &context.directory, &own, indent, newline(text));
+        let (line, directory) = (self.options.line.numbers(), Path::new(&context.directory));
+        let written = |text: &str, indent: &str| element(line, directory, own, indent, newline(text));
         let is_alone = application.own.is_none()
             && contexts.iter().filter(|other| other.application.manager.node == at.node).count() == 1;
         if !application.inherits() || is_alone {
             let text = self.files[at.file].text.text.as_str();
             let indent = indentation(text, at.node.range().start);
-            self.edits[at.file].replace(at.node.range(), written(text, indent));
+            self.edits[at.file].add((at.node.range(), written(text, indent)));
             self.replaced.insert((at.file, at.node.id()));
         } else if let Some(own) = application.own {
             let text = self.files[own.file].text.text.as_str();
-            let indent = inner_indentation(text, own.node);
-            self.edits[own.file].insert_first(own.node, text, &written(text, &indent));
+            let tag = Tag::of(own.node);
+            let manager = written(text, &tag.inner_indentation(text));
+            self.edits[own.file].add(tag.insert_first(text, &manager));
         } else {
             let folder =
                 application.folder.clone().or(hosts.default_host().map(Host::folder)).unwrap_or_default();
             let path = descriptor(&folder, &application.name);
+            if !is_below(&path) {
+                let why = format!(
+                    "the file for {} would be {}, which is not below CATALINA_BASE: the names of <Engine> and <Host> are folders there. Write it \
+                     by hand",
+                    application.name.shown(),
+                    path.display()
+                );
+                return notes.push(self.files[at.file].note_of(at.node, "<Manager>", Kind::NotCarried, why));
+            }
             let why = format!(
                 "{} is new, and Tomcat does not look at an application's META-INF/context.xml beside it: if {} has one, import that too",
                 path.display(),
-                application.name.path
+                application.name.shown()
             );
             notes.push(self.files[at.file].note_of(at.node, "<Manager>", Kind::Assumed, why));
             let bytes = own_file(&written("", STEP)).into_bytes();
@@ -125,7 +137,7 @@ impl Rewriter<'_> {
     fn let_ids_be_shared(&mut self, context: &Context<'_>) {
         let at = context.application.context_attribute("sessionCookiePath").filter(|_| context.shares_cookie);
         if let Some((at, _)) = at.filter(|(at, _)| self.validated.insert((at.file, at.node.id()))) {
-            self.edits[at.file].set_attribute(at.node, "validateClientProvidedNewSessionId", "false");
+            self.edits[at.file].add(Tag::of(at.node).set("validateClientProvidedNewSessionId", "false"));
         }
     }
 
@@ -137,7 +149,7 @@ impl Rewriter<'_> {
             let left: Vec<Node<'_, '_>> =
                 managers.filter(|node| !self.replaced.contains(&(number, node.id()))).collect();
             for node in left {
-                self.edits[number].replace(node.range(), GONE.into());
+                self.edits[number].add((node.range(), GONE.into()));
             }
         }
     }

@@ -6,11 +6,12 @@ use roxmltree::Node;
 use satchel_common::address::HostPort;
 use satchel_common::import::{Kind, Note};
 
+use super::Options;
 use super::find::At;
 use super::manager::VALVE;
 use super::source::{APP_BASE, File, Folder, Place};
-use super::xml::{Edits, attribute, children, indentation, newline};
-use super::{Options, xml};
+use super::xml::{attribute, children};
+use crate::stock::xml::{Edits, Tag, escaped, indentation, newline};
 
 /// A `<Host>`.
 pub(super) struct Host<'a> {
@@ -123,9 +124,9 @@ pub(super) fn add_valve(host: &Host<'_>, file: &File<'_>, edits: &mut Edits, not
     match children(host.at.node, "Valve").find(|node| !class(*node).contains("AccessLog")) {
         Some(first) => {
             let at = first.range().start;
-            edits.replace(at..at, format!("{valve}{}{}", newline(text), indentation(text, at)));
+            edits.add((at..at, format!("{valve}{}{}", newline(text), indentation(text, at))));
         }
-        None => edits.insert_first(host.at.node, text, &valve),
+        None => edits.add(Tag::of(host.at.node).insert_first(text, &valve)),
     }
 }
 
@@ -200,6 +201,7 @@ pub(super) fn connectors(
     };
     let tomcat = options.tomcat.clone().unwrap_or_else(|| aside(port));
     let every = IpAddr::from([0, 0, 0, 0]);
+    let says_none = address.is_none();
     let address = match address.flatten().as_deref() {
         None | Some("") => every,
         Some("localhost") => IpAddr::from([127, 0, 0, 1]),
@@ -210,14 +212,22 @@ pub(super) fn connectors(
         }),
     };
     let listen = SocketAddr::from((address, port)).to_string();
+    let ipv4 = match says_none {
+        true => format!(
+            ". Where it is reached by IPv6 too (nginx takes localhost for ::1 first), write [::]:{port} into listen"
+        ),
+        false => String::new(),
+    };
     let why = format!(
         "the sidecar takes its place ({listen}), so that nothing changes for nginx; Tomcat listens on {tomcat} from now on, where only this \
-         machine reaches it"
+         machine reaches it{ipv4}"
     );
     notes.push(file.note_of(node, &shown(node), Kind::Changed, why));
-    edits.set_attribute(node, "port", &tomcat.port.to_string());
-    edits.set_attribute(node, "address", &tomcat.host);
-    edits.set_attribute(node, "maxKeepAliveRequests", "-1");
+    let (tag, port) = (Tag::of(node), tomcat.port.to_string());
+    for (name, value) in [("port", port.as_str()), ("address", &tomcat.host), ("maxKeepAliveRequests", "-1")]
+    {
+        edits.add(tag.set(name, value));
+    }
     // Tomcat takes the one for the other.
     let kept = keepalive.or(timeout).flatten().and_then(|time| time.parse::<u64>().ok());
     let keepalive =
@@ -246,7 +256,7 @@ pub(super) fn by_hand(options: &Options) -> String {
 }
 
 fn written(tomcat: &HostPort) -> String {
-    let (port, address) = (tomcat.port, xml::escaped(&tomcat.host));
+    let (port, address) = (tomcat.port, escaped(&tomcat.host));
     format!("<Connector port=\"{port}\" address=\"{address}\" maxKeepAliveRequests=\"-1\"/>")
 }
 

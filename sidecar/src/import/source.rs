@@ -7,9 +7,9 @@ use satchel_common::import::note::shown;
 use satchel_common::import::{Kind, Note};
 
 use super::ImportError;
-use super::name::Name;
 use super::property::{self, Resolved, resolve};
 use super::xml::{self, LARGEST, Lines, attribute};
+use crate::stock::name::Name;
 
 /// Tomcat's own `appBase`.
 pub(super) const APP_BASE: &str = "webapps";
@@ -222,6 +222,11 @@ impl<'a> File<'a> {
             Place::Inside(base, name) => Path::new(base).join(name.file()).join("META-INF/context.xml"),
         }
     }
+}
+
+/// Whether a path stays below the directory that it is joined to: names of engines and hosts are parts of it, and may be anything.
+pub(super) fn is_below(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// The file of an application of a host.

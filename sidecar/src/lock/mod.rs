@@ -141,8 +141,8 @@ impl Locks {
     }
 
     /// Deletes the lock, after `first` in the same round trip. The reply to `first`; `None` if the node failed, or the lock
-    /// is not ours any more: then nothing is sent.
-    async fn release(&self, state: &State, first: Option<Command>) -> Option<Reply> {
+    /// is not ours any more: then nothing is sent. `soon`: nobody waits for it.
+    async fn release(&self, state: &State, first: Option<Command>, soon: bool) -> Option<Reply> {
         let mut tenure = state.tenure.lock().await;
         if tenure.release() == Next::Find {
             // Its connection may have been cut, and nothing is sent to the node until it is known whether it is down.
@@ -155,7 +155,11 @@ impl Locks {
         let asked = first.is_some();
         let delete = Command::Delete { key: state.key.clone(), cas: Some(cas) };
         let batch: Vec<_> = first.into_iter().chain([delete]).collect();
-        let answers = self.nodes.run_in(state.node, &batch, Some(life)).await.ok()?;
+        let answers = match soon {
+            true => self.nodes.run_soon(state.node, batch, life).await,
+            false => self.nodes.run_in(state.node, &batch, Some(life)).await,
+        };
+        let answers = answers.ok()?;
         answers.replies.into_iter().next().filter(|_| asked)
     }
 
@@ -197,20 +201,26 @@ impl Lock {
     }
 
     /// Releases it and waits until that is done.
-    pub async fn release(mut self) {
-        if let Some(state) = self.state.take() {
-            guard(&self.locks.held).remove(&self.id);
-            let locks = self.locks.clone();
-            finish(async move { locks.release(&state, None).await }).await;
-        }
+    pub async fn release(self) {
+        self.give_back(None, false).await;
     }
 
-    /// Sends `command` and releases the lock in one round trip. The reply; `None` if the node failed.
-    pub async fn release_after(mut self, command: Command) -> Option<Reply> {
+    /// The same when the response is on its way: a millisecond later if that saves a round trip.
+    pub async fn release_soon(self) {
+        self.give_back(None, true).await;
+    }
+
+    /// Sends `command`, which may be done twice, and releases the lock in one round trip, as [`release_soon`](Self::release_soon). The reply; `None`
+    /// if the node failed.
+    pub async fn release_after(self, command: Command) -> Option<Reply> {
+        self.give_back(Some(command), true).await
+    }
+
+    async fn give_back(mut self, first: Option<Command>, soon: bool) -> Option<Reply> {
         let state = self.state.take()?;
         guard(&self.locks.held).remove(&self.id);
         let locks = self.locks.clone();
-        finish(async move { locks.release(&state, Some(command)).await }).await
+        finish(async move { locks.release(&state, first, soon).await }).await
     }
 }
 
@@ -220,7 +230,7 @@ impl Drop for Lock {
         guard(&self.locks.held).remove(&self.id);
         let locks = self.locks.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { locks.release(&state, None).await });
+            runtime.spawn(async move { locks.release(&state, None, false).await });
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One connection to a memcached: dialled, identified, then spoken to in its protocol.
 
-use rustix::net::RecvFlags;
+use std::io;
+
 use satchel_common::address::HostPort;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
 
 use super::node::{Command, Incarnation, NodeError, Reply};
 use super::wire::{closed, lost};
@@ -21,6 +23,8 @@ const SOMEBODY: Incarnation = Incarnation { pid: 0, started: 0 };
 pub struct Connection {
     stream: BufReader<TcpStream>,
     protocol: Protocol,
+    /// Where it was made, and is to be used.
+    pub runtime: Id,
     /// Read from `stats` when the connection was made.
     pub incarnation: Incarnation,
     /// `item_size_max` of `stats settings`, in bytes; zero: not known.
@@ -40,15 +44,14 @@ impl Connection {
             Protocol::Meta => identify(&mut stream).await?,
             Protocol::Text => (SOMEBODY, 0),
         };
-        Ok(Self { stream: BufReader::new(stream), protocol, incarnation, item_size_max })
+        let runtime = Handle::current().id();
+        Ok(Self { stream: BufReader::new(stream), protocol, runtime, incarnation, item_size_max })
     }
 
-    /// Whether an idle connection is still open and quiet.
+    /// Whether an idle connection is still open and quiet, as far as the runtime has been told: as a rule no system call.
     pub fn is_usable(&self) -> bool {
-        let mut byte = [0u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let pending = rustix::net::recv(self.stream.get_ref(), &mut byte, flags);
-        self.stream.buffer().is_empty() && matches!(pending, Err(rustix::io::Errno::WOULDBLOCK))
+        let quiet = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.stream.buffer().is_empty() && self.stream.get_ref().try_read(&mut [0]).is_err_and(quiet)
     }
 
     /// Sends the batch and reads its answers. After an error the connection must be dropped.

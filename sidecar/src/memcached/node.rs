@@ -138,6 +138,11 @@ pub trait Node: Send + Sync {
     /// them done. With `only`, nothing is sent to another life of the node ([`NodeError::Reborn`]).
     async fn run(&self, batch: &[Command], only: Option<Incarnation>) -> Result<Answers, NodeError>;
 
+    /// Runs commands that nobody waits for and that may be run twice, within a millisecond, together with others if there are any by then.
+    async fn run_soon(&self, batch: Vec<Command>, only: Incarnation) -> Result<Answers, NodeError> {
+        self.run(&batch, Some(only)).await
+    }
+
     /// Whether a fresh connection is answered (R23).
     async fn probe(&self) -> Result<(), NodeError>;
 

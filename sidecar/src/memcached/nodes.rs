@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use satchel_common::metrics::{Counter, Histogram, Snapshot};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::away::Away;
 use super::health::{Event, Health};
@@ -280,6 +280,19 @@ impl Nodes {
         }
     }
 
+    /// Learns from all nodes which have been away, once, and tells none: for who looks on beside the sidecars, and may himself be cut off
+    /// from a node that they reach.
+    pub async fn learn_away(&self, farm: &Farm) {
+        join_all(self.all().map(|node| self.learn_away_from(node, farm))).await;
+    }
+
+    /// Tells all nodes that are up which ones were away as seen from here, once, and waits until every sidecar has read it.
+    pub async fn tell_away(&self, farm: &Farm) {
+        let up = self.all().filter(|node| self.is_up(*node));
+        join_all(up.map(|node| self.exchange_away_with(node, farm))).await;
+        sleep(AWAY_KNOWN_AFTER).await;
+    }
+
     async fn exchange_away_for_ever(&self, node: NodeIndex, farm: &Farm) {
         let mut notices = self.0.noticed.subscribe();
         loop {
@@ -298,28 +311,37 @@ impl Nodes {
 
     /// `false`: the node could not be asked or told.
     async fn exchange_away_with(&self, node: NodeIndex, farm: &Farm) -> bool {
-        let (list, began) = (self.list(), Instant::now());
-        let key = |entry: &Arc<Entry>| entry.away_key.get_or_init(|| farm.away(&entry.name)).clone();
-        let keys: Vec<String> = list.entries.iter().map(key).collect();
-        let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
-        let Ok(answers) = self.run(node, &batch).await else { return false };
+        let Some(theirs) = self.learn_away_from(node, farm).await else { return false };
         let now = unix_time();
         let mut told = Vec::new();
-        for (about, (key, reply)) in keys.iter().zip(&answers.replies).enumerate() {
-            let theirs = match reply {
-                Reply::Hit(item) => until(item.value.as_deref().unwrap_or_default()),
-                _ => 0,
-            };
-            self.0.away.note(about, theirs);
+        for (about, (key, theirs)) in theirs.into_iter().enumerate() {
             let ours = self.0.away.until(about);
             if ours > theirs.max(now) {
                 let value = Bytes::from(ours.to_string());
                 let ttl = Ttl(u32::try_from(ours - now).unwrap_or(0)).on_the_wire(now);
-                told.push(Command::Set { key: key.clone(), value, flags: 0, ttl, mode: Mode::Set });
+                told.push(Command::Set { key, value, flags: 0, ttl, mode: Mode::Set });
             }
         }
-        set(&list.entries[node].asked, began);
         told.is_empty() || self.run(node, &told).await.is_ok()
+    }
+
+    /// What a node says of each node: the item's key, and until when that one counts as having been away. `None`: it could not be asked.
+    async fn learn_away_from(&self, node: NodeIndex, farm: &Farm) -> Option<Vec<(String, u64)>> {
+        let (list, began) = (self.list(), Instant::now());
+        let key = |entry: &Arc<Entry>| entry.away_key.get_or_init(|| farm.away(&entry.name)).clone();
+        let keys: Vec<String> = list.entries.iter().map(key).collect();
+        let batch: Vec<_> = keys.iter().map(|key| Command::Get { key: key.clone(), value: true }).collect();
+        let answers = self.run(node, &batch).await.ok()?;
+        let said = answers.replies.iter().map(|reply| match reply {
+            Reply::Hit(item) => until(item.value.as_deref().unwrap_or_default()),
+            _ => 0,
+        });
+        let theirs: Vec<_> = keys.into_iter().zip(said).collect();
+        for (about, (_, until)) in theirs.iter().enumerate() {
+            self.0.away.note(about, *until);
+        }
+        set(&list.entries[node].asked, began);
+        Some(theirs)
     }
 
     fn note_away(&self, node: NodeIndex) {
@@ -409,6 +431,24 @@ impl Nodes {
         self.send(index, batch, only).await
     }
 
+    /// The same for what nobody waits for and may be done twice, within a millisecond: it goes with other requests' commands if there are any.
+    ///
+    /// # Errors
+    /// As [`run_in`](Self::run_in).
+    pub async fn run_soon(
+        &self,
+        index: NodeIndex,
+        batch: Vec<Command>,
+        only: Incarnation,
+    ) -> Result<Answers, NodeError> {
+        if !self.is_up(index) {
+            return Err(NodeError::Down);
+        }
+        let entry = self.entry(index);
+        let node = entry.node();
+        self.watched(index, &entry, node.run_soon(batch, only)).await
+    }
+
     /// The same, also when the node is down: for what was already sent to it and got no answer.
     ///
     /// # Errors
@@ -426,8 +466,21 @@ impl Nodes {
         let entry = self.entry(index);
         let node = entry.node();
         let began = Then::now();
-        let mut running = node.run(batch, only);
-        let result = match timeout(node.timeout() * 2 / 5, &mut running).await {
+        let result = self.watched(index, &entry, node.run(batch, only)).await;
+        if result.is_ok() {
+            entry.times.observe(began.elapsed());
+        }
+        result
+    }
+
+    /// Takes note of how a node behaves.
+    async fn watched(
+        &self,
+        index: NodeIndex,
+        entry: &Entry,
+        mut running: impl Future<Output = Result<Answers, NodeError>> + Unpin,
+    ) -> Result<Answers, NodeError> {
+        let result = match timeout(entry.node().timeout() * 2 / 5, &mut running).await {
             Ok(result) => result,
             Err(_) => {
                 // Asked on a fresh connection meanwhile: when this request gives up, it is known whether the node is down.
@@ -449,12 +502,9 @@ impl Nodes {
             Err(NodeError::Unreachable(_)) => self.tell(index, Event::Cut),
             Err(NodeError::Timeout) => self.tell(index, Event::TimedOut),
         }
-        match &result {
-            Ok(_) => entry.times.observe(began.elapsed()),
-            Err(error) => {
-                entry.errors.add();
-                log::warn!("memcached node {}: {error}", entry.name);
-            }
+        if let Err(error) = &result {
+            entry.errors.add();
+            log::warn!("memcached node {}: {error}", entry.name);
         }
         result
     }

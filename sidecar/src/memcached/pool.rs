@@ -3,21 +3,29 @@
 
 #[cfg(feature = "broken")]
 mod careless;
+mod soon;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use satchel_common::address::HostPort;
+use tokio::runtime::{Handle, Id};
 use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::node::{Answers, Command, Incarnation, Node, NodeError};
 use crate::config::Protocol;
+use soon::Soon;
 
-/// Idle connections that are kept. More are made when more requests are under way, and closed after.
+/// Idle connections that each runtime keeps. More are made when more requests are under way, and closed after.
 const IDLE_MAX: usize = 64;
+
+/// By the runtime that has made them. Another could use them too, but would be told of each answer by the first one's thread: two wake-ups
+/// more, which cost as much as the answer (docs/performance.md).
+type Idle = HashMap<Id, Vec<Connection>>;
 
 /// One memcached.
 pub struct Pool {
@@ -25,14 +33,22 @@ pub struct Pool {
     protocol: Protocol,
     /// For a whole exchange, connecting included.
     timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
+    soon: Soon,
     item_size_max: AtomicUsize,
 }
 
 impl Pool {
     /// Connects when it is first used.
     pub fn new(address: HostPort, protocol: Protocol, timeout: Duration) -> Self {
-        Self { address, protocol, timeout, idle: Mutex::default(), item_size_max: AtomicUsize::new(0) }
+        Self {
+            address,
+            protocol,
+            timeout,
+            idle: Mutex::default(),
+            soon: Soon::default(),
+            item_size_max: AtomicUsize::new(0),
+        }
     }
 
     async fn connection(&self) -> Result<Connection, NodeError> {
@@ -51,15 +67,16 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<Connection> {
-        self.idle().pop()
+        self.idle().get_mut(&Handle::current().id())?.pop()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_back(&self, connection: Connection) {
         let mut idle = self.idle();
+        let idle = idle.entry(connection.runtime).or_default();
         if idle.len() < IDLE_MAX {
             idle.push(connection);
         }
@@ -80,7 +97,11 @@ impl Node for Pool {
                 self.put_back(connection);
                 return Err(NodeError::Reborn);
             }
-            let replies = connection.run(batch).await?;
+            let carried = self.soon.take(incarnation);
+            let replies = match carried.is_empty() {
+                true => connection.run(batch).await,
+                false => carried.run(&mut connection, batch).await,
+            }?;
             self.put_back(connection);
             Ok(Answers { replies, incarnation })
         };
@@ -90,6 +111,13 @@ impl Node for Pool {
             self.idle().clear();
         }
         result
+    }
+
+    async fn run_soon(&self, batch: Vec<Command>, only: Incarnation) -> Result<Answers, NodeError> {
+        match self.soon.carried(&batch, only).await {
+            Some(result) => result,
+            None => self.run(&batch, Some(only)).await,
+        }
     }
 
     async fn probe(&self) -> Result<(), NodeError> {

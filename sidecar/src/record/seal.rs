@@ -4,10 +4,14 @@
 //! Java objects. XChaCha20-Poly1305: its 24 byte nonce may be random for every store, whatever the number of
 //! sidecars, without a nonce ever coming twice.
 
+use std::cell::RefCell;
+use std::io;
+
 use bytes::Bytes;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::RngExt;
+use zstd::bulk::{Compressor, Decompressor};
 
 /// First byte of every record.
 pub(super) const VERSION: u8 = 1;
@@ -19,8 +23,9 @@ const KEY_ID: usize = 4;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
-/// Below this a frame of zstd costs more than it saves.
-const COMPRESS_FROM: usize = 256;
+/// Below this a frame of zstd costs more than it saves: 12 µs, when all the rest of a store costs 150, for a record that goes into one packet
+/// anyway (docs/performance.md).
+const COMPRESS_FROM: usize = 1024;
 /// Level 1: the cheapest; serialized Java shrinks to a third already (class names repeat).
 const LEVEL: i32 = 1;
 
@@ -119,9 +124,11 @@ impl Keys {
         if form & COMPRESSED == 0 {
             return Ok(content.into());
         }
-        let mut out = zstd::bulk::Decompressor::new().map_err(|_| SealError::Compression(self.max_size))?;
-        let claimed = zstd::bulk::Decompressor::upper_bound(&content).unwrap_or(self.max_size);
-        out.decompress(&content, claimed.min(self.max_size))
+        let claimed = Decompressor::upper_bound(&content).unwrap_or(self.max_size);
+        DECOMPRESSOR
+            .with_borrow_mut(|kept| {
+                kept_or_new(kept, Decompressor::new)?.decompress(&content, claimed.min(self.max_size))
+            })
             .map(Bytes::from)
             .map_err(|_| SealError::Compression(self.max_size))
     }
@@ -197,7 +204,23 @@ fn compress(payload: &[u8]) -> Option<Vec<u8>> {
     if payload.len() < COMPRESS_FROM {
         return None;
     }
-    zstd::bulk::compress(payload, LEVEL).ok().filter(|smaller| smaller.len() < payload.len())
+    let smaller =
+        COMPRESSOR.with_borrow_mut(|kept| kept_or_new(kept, || Compressor::new(LEVEL))?.compress(payload));
+    smaller.ok().filter(|smaller| smaller.len() < payload.len())
+}
+
+thread_local! {
+    // Made once and not for each record: docs/performance.md.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn kept_or_new<T>(kept: &mut Option<T>, new: impl FnOnce() -> io::Result<T>) -> io::Result<&mut T> {
+    let ours = match kept.take() {
+        Some(ours) => ours,
+        None => new()?,
+    };
+    Ok(kept.insert(ours))
 }
 
 #[cfg(test)]

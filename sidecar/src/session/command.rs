@@ -22,8 +22,9 @@ use crate::record::Ended;
 
 /// Exit status when there is no such session.
 const EXIT_NONE: u8 = 1;
-/// Exit status when a request uses the session for too long (EX_TEMPFAIL of sysexits.h).
-const EXIT_BUSY: u8 = 75;
+/// Exit status when it is to be run again: a request uses the session for too long, or a node that is away may have a copy of it
+/// (EX_TEMPFAIL of sysexits.h).
+const EXIT_AGAIN: u8 = 75;
 /// An id is never longer.
 const ID_MAX: u64 = 4096;
 
@@ -39,7 +40,7 @@ configuration, 75 the session is in use, 78 the configuration is wrong.";
 /// Look at stored sessions, and end them.
 ///
 /// It works with a sidecar's configuration, on any machine that reaches memcached. The exit status is 1 if there is no such session, 69 if
-/// memcached can't be asked, 75 if the session is in use.
+/// memcached can't be asked, 75 if it is to be run again: the session is in use, or a node that is away may have an old copy of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
@@ -70,6 +71,9 @@ enum Command {
         values: bool,
     },
     /// End a session, as a logout does. Its user has to log in again.
+    ///
+    /// It waits for a request that has locked the session. With `locking = "none"` none has, and what a request changes that runs meanwhile
+    /// is refused, as with --now.
     Delete {
         #[command(flatten)]
         which: Which,
@@ -96,6 +100,8 @@ struct Which {
 struct Done {
     text: String,
     json: Value,
+    /// What went wrong, although other things were done.
+    errors: Vec<String>,
     code: u8,
 }
 
@@ -106,6 +112,9 @@ pub fn run(args: Args) -> ExitCode {
             let said = if args.json { format!("{:#}\n", done.json) } else { done.text };
             // Who has closed the pipe does not want to know.
             let _ = std::io::stdout().write_all(said.as_bytes());
+            for error in done.errors {
+                eprintln!("{error}");
+            }
             ExitCode::from(done.code)
         }
         Err((code, error)) => {
@@ -130,7 +139,7 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
             let listed = farm.run(list(&farm, &config, *limit));
             let all_failed = listed.nodes.iter().all(|node| node.told.is_err());
             let code = if all_failed { EXIT_UNAVAILABLE } else { 0 };
-            Ok(Done { text: print::list(&listed), json: print::list_json(&listed), code })
+            Ok(Done { text: print::list(&listed), json: print::list_json(&listed), errors: Vec::new(), code })
         }
         Command::Show { which, values } => {
             let (contexts, candidates) = meant(&farm, which)?;
@@ -142,6 +151,7 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
             Ok(Done {
                 text: if texts.is_empty() { none } else { texts.join("\n") },
                 json: shown.iter().map(|one| print::show_json(one, *values)).collect(),
+                errors: Vec::new(),
                 code: if !unknown {
                     0
                 } else if failed {
@@ -154,7 +164,7 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
         Command::Delete { which, now, .. } => {
             let (contexts, candidates) = meant(&farm, which)?;
             let access = if *now { Access::Unlocked } else { Access::Locked };
-            farm.run(delete(&farm, &contexts, &candidates, access))
+            Ok(farm.run(delete(&farm, &contexts, &candidates, access)))
         }
     }
 }
@@ -181,28 +191,108 @@ fn meant(farm: &Farm, which: &Which) -> Result<(Vec<usize>, Vec<Presented>), (u8
     }
 }
 
-/// In every context that has it: an id is nobody else's in another.
-async fn delete(
-    farm: &Farm,
-    contexts: &[usize],
-    candidates: &[Presented],
-    access: Access,
-) -> Result<Done, (u8, String)> {
+/// What became of one session that was to end.
+struct Tried<'a> {
+    context: usize,
+    path: String,
+    presented: &'a Presented,
+    end: Result<End, EndError>,
+    /// Nodes that may have an old copy of it.
+    left: Vec<String>,
+}
+
+/// In every context that has it: an id is nobody else's in another. One that can't be ended keeps none of the others.
+async fn delete(farm: &Farm, contexts: &[usize], candidates: &[Presented], access: Access) -> Done {
     farm.knows_the_nodes().await;
-    let mut said = Vec::new();
+    let mut tried = Vec::new();
     for context in contexts {
-        let name = farm.core.context(*context).name();
-        let path = if name.is_empty() { "/" } else { &name };
         for presented in candidates {
+            let name = farm.core.context(*context).name();
+            let path = if name.is_empty() { "/".to_owned() } else { name };
             let end = farm.core.end(*context, presented, access).await;
-            let end = end.map_err(|error| failed(path, &presented.id, &error))?;
-            if end != End::Absent {
-                said.push((path.to_owned(), format!("{:?}", presented.id), end));
+            if end != Ok(End::Absent) {
+                tried.push(Tried { context: *context, path, presented, end, left: Vec::new() });
             }
         }
     }
-    // For programs, and for people.
-    let how = |end: &End| match end {
+    farm.rest().await;
+    let nodes = &farm.core.nodes;
+    for one in tried.iter_mut().filter(|one| one.end.is_ok()) {
+        let left = farm.core.drop_old_copies(one.context, &one.presented.id).await;
+        one.left = left.into_iter().map(|node| nodes.name(node).to_string()).collect();
+    }
+    // Sidecars that reach such a node go on reading the session there, until they know that others have newer copies.
+    if tried.iter().any(|one| one.end == Ok(End::Ended) && !one.left.is_empty()) {
+        nodes.tell_away(&farm.core.farm).await;
+    }
+    let unasked: Vec<_> = nodes.all().filter(|node| !nodes.is_up(*node)).collect();
+    let unasked: Vec<_> = unasked.into_iter().map(|node| nodes.name(node).to_string()).collect();
+    told(&tried, &unasked)
+}
+
+/// `unasked`: nodes that can't be asked.
+fn told(tried: &[Tried<'_>], unasked: &[String]) -> Done {
+    let mut done = Done { text: String::new(), json: Value::Null, errors: Vec::new(), code: EXIT_NONE };
+    if tried.is_empty() && !unasked.is_empty() {
+        done.errors.push(format!(
+            "no node that answers knows a session of this id, and {} can't be asked",
+            unasked.join(", ")
+        ));
+        done.code = EXIT_UNAVAILABLE;
+    } else if tried.is_empty() {
+        done.text = "no node knows a session of this id\n".into();
+    }
+    let mut codes = Vec::new();
+    for one in tried {
+        let what = format!("session {:?} of context {}", one.presented.id, one.path);
+        match &one.end {
+            Ok(end) => done.text += &format!("{what}: {}\n", how(end).1),
+            Err(error) => {
+                let (code, why) = why(error);
+                codes.push(code);
+                done.errors.push(format!("{what} has not been ended: {why}"));
+            }
+        }
+        if !one.left.is_empty() {
+            codes.push(EXIT_AGAIN);
+            done.errors.push(format!(
+                "{what}: {} can't be asked, and may have an old copy with which it would live again. Run this again when the node is back, \
+                 or is empty, or is configured no more",
+                one.left.join(", ")
+            ));
+        }
+        if one.end == Ok(End::Ended) {
+            codes.push(0);
+        }
+    }
+    done.json = tried.iter().map(Tried::json).collect();
+    // The worst. Nothing to be ended is worse than something that was.
+    for code in [EXIT_UNAVAILABLE, EXIT_AGAIN, 0] {
+        if codes.contains(&code) {
+            return Done { code, ..done };
+        }
+    }
+    done
+}
+
+impl Tried<'_> {
+    fn json(&self) -> Value {
+        let id = format!("{:?}", self.presented.id);
+        let mut json = serde_json::json!({"context": self.path, "id": id, "may_be_left_on": self.left});
+        match &self.end {
+            Ok(end) => json["result"] = how(end).0.into(),
+            Err(error) => {
+                json["result"] = "failed".into();
+                json["error"] = why(error).1.into();
+            }
+        }
+        json
+    }
+}
+
+/// For programs, and for people.
+fn how(end: &End) -> (&'static str, &'static str) {
+    match end {
         End::Ended => ("ended", "ended"),
         End::Before(Ended::Invalidated) => ("ended_before", "had ended before"),
         End::Before(Ended::IdChanged) => (
@@ -210,28 +300,15 @@ async fn delete(
             "goes on under another id since a login: that is not known here, and the user is still logged in",
         ),
         End::Absent => ("absent", "no such session"),
-    };
-    let mut text: String = said
-        .iter()
-        .map(|(path, id, end)| format!("session {id} of context {path}: {}\n", how(end).1))
-        .collect();
-    if said.is_empty() {
-        text = "no node knows a session of this id\n".into();
     }
-    let json = said
-        .iter()
-        .map(|(path, id, end)| serde_json::json!({"context": path, "id": id, "result": how(end).0}));
-    let code = if said.iter().any(|(.., end)| *end == End::Ended) { 0 } else { EXIT_NONE };
-    Ok(Done { text, json: json.collect(), code })
 }
 
-fn failed(path: &str, id: &crate::id::SessionId, error: &EndError) -> (u8, String) {
-    let what = format!("session {id:?} of context {path} has not been ended");
+fn why(error: &EndError) -> (u8, String) {
     match error {
         EndError::Refused(Refusal::Busy) => (
-            EXIT_BUSY,
-            format!("{what}: a request uses it. Wait longer (--wait), or end it under that request (--now)"),
+            EXIT_AGAIN,
+            "a request uses it. Wait longer (--wait), or end it under that request (--now)".into(),
         ),
-        other => (EXIT_UNAVAILABLE, format!("{what}: {other}")),
+        other => (EXIT_UNAVAILABLE, other.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use satchel_common::exposure;
 use satchel_common::server::InFlight;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::agreement::at_start;
@@ -22,6 +23,8 @@ pub struct Farm {
     runtime: Runtime,
     /// What sidecars have, without directories.
     pub core: Arc<Core>,
+    /// Turns true when it is known which nodes have been away.
+    away: watch::Sender<bool>,
     /// Tasks that never end.
     tasks: usize,
 }
@@ -40,7 +43,8 @@ pub enum FarmError {
 }
 
 impl Farm {
-    /// Connects. `wait`: how long a request that uses a session is waited for.
+    /// Connects. `wait`: how long a request that uses a session is waited for. The nodes are told nothing: one that is away for this machine
+    /// may be there for the sidecars.
     ///
     /// # Errors
     /// As [`FarmError`].
@@ -56,29 +60,34 @@ impl Farm {
         let (core, away) = core_without_tomcat(&config, agreement, &InFlight::new(Duration::ZERO));
         let core = Arc::new(core);
         runtime.spawn(core.locks.clone().renew());
-        runtime.spawn(core.nodes.clone().exchange_away(core.farm.clone(), away));
         let tasks = runtime.metrics().num_alive_tasks();
-        Ok(Self { runtime, core, tasks })
+        Ok(Self { runtime, core, away, tasks })
     }
 
     /// Does something, and what that has left to be done.
     pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let done = work.await;
-            let until = Instant::now() + LINGER;
-            // A node that is down is probed for ever.
-            let nodes = &self.core.nodes;
-            let for_ever = || self.tasks + nodes.all().filter(|node| !nodes.is_up(*node)).count();
-            while Handle::current().metrics().num_alive_tasks() > for_ever() && Instant::now() < until {
-                sleep(Duration::from_millis(5)).await;
-            }
+            self.rest().await;
             done
         })
     }
 
-    /// Waits until it is known which nodes have been away: one of them may have old copies.
+    /// Waits until nothing is left to be done.
+    pub async fn rest(&self) {
+        let until = Instant::now() + LINGER;
+        // A node that is down is probed for ever.
+        let nodes = &self.core.nodes;
+        let for_ever = || self.tasks + nodes.all().filter(|node| !nodes.is_up(*node)).count();
+        while Handle::current().metrics().num_alive_tasks() > for_ever() && Instant::now() < until {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Finds out which nodes have been away: one of them may have old copies.
     pub async fn knows_the_nodes(&self) {
-        let _ = timeout(LINGER, self.core.away_known.clone().wait_for(|known| *known)).await;
+        let _ = timeout(LINGER, self.core.nodes.learn_away(&self.core.farm)).await;
+        self.away.send_replace(true);
     }
 
     /// What a cookie's value may stand for.

@@ -10,12 +10,7 @@ use super::time::{date, life, size, span};
 use crate::exchange::operate::{OnNode, Stored};
 use crate::memcached::node::TTL_UNKNOWN;
 use crate::record::{self, Ended, flags};
-
-/// What the application has written must not steer a terminal.
-fn harmless(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-    text.chars().map(escape).collect()
-}
+use crate::shown::harmless;
 
 /// Of `session list`.
 pub fn list(listed: &Listed) -> String {

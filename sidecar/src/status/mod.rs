@@ -10,7 +10,7 @@ use crate::exchange::Core;
 use crate::metrics::Part;
 
 /// Counters that stay at zero while all is well.
-const TROUBLES: [&str; 25] = [
+const TROUBLES: [&str; 26] = [
     "abandoned",
     "changes_dropped",
     "conflicts",
@@ -18,6 +18,7 @@ const TROUBLES: [&str; 25] = [
     "diverged",
     "file_errors",
     "foreign_files",
+    "leftovers_forgotten",
     "lock_timeouts",
     "locks_lost",
     "outbox_full",

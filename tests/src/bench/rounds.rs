@@ -83,6 +83,29 @@ pub fn compare(contenders: &[Contender], how: Rounds) -> Vec<Series> {
     series
 }
 
+/// One turn of the warming, and how many there are at most.
+const WARM: (Duration, usize) = (Duration::from_secs(5), 16);
+/// By how much a turn that is warm is cheaper than the one before, at most.
+const STILL_COLD: f64 = 0.05;
+
+/// Lets everybody go on until it gets no cheaper: a JVM compiles what is hot for a long time, and pays for that meanwhile.
+///
+/// # Panics
+/// As [`compare`].
+pub fn warm(contenders: &[Contender]) {
+    let (time, most) = WARM;
+    for contender in contenders {
+        let mut before = f64::INFINITY;
+        for _ in 0..most {
+            let now = turn(contender, Rounds { rounds: 1, time, pace: Pace::Saturate }).cpu_of_all();
+            if now > before * (1.0 - STILL_COLD) {
+                break;
+            }
+            before = now;
+        }
+    }
+}
+
 fn turn(contender: &Contender, how: Rounds) -> Sample {
     let mut looks = Vec::new();
     let look = || looks.push(contender.parts.iter().map(Part::cpu).collect::<Vec<_>>());

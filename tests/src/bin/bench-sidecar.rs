@@ -9,15 +9,13 @@ use std::time::Duration;
 use clap::Parser;
 use satchel_tests::bench::generator::{Load, Pace};
 use satchel_tests::bench::minimal::Minimal;
-use satchel_tests::bench::rounds::{Contender, Rounds, Sample, Series, Spread, compare};
+use satchel_tests::bench::rounds::{Contender, Sample, Series, Spread, compare, warm};
 use satchel_tests::bench::{Figure, Goal, Options, Part, Report, page};
 use satchel_tests::{Memcached, Sidecar, Tomcat, TomcatVersion, binaries, eventually};
 
 /// Connections of the saturating load, and sessions that they use in turn.
 const CONNECTIONS: usize = 8;
 const SESSIONS: usize = 64;
-/// How long a JVM is warmed.
-const WARM: Duration = Duration::from_secs(8);
 
 fn main() {
     let options = Options::parse();
@@ -78,11 +76,6 @@ impl Place {
 
 fn tomcat(store: &Path) -> Tomcat {
     Tomcat::version(TomcatVersion::V10_1).context("/", store).fast().start()
-}
-
-/// Everybody goes on until his JVM has compiled what is hot.
-fn warm(contenders: &[Contender]) {
-    compare(contenders, Rounds { rounds: 1, time: WARM, pace: Pace::Saturate });
 }
 
 fn users(port: u16, path: &str, cookies: &[String]) -> Load {

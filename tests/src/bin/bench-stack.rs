@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use satchel_tests::bench::generator::{Load, Pace};
 use satchel_tests::bench::msm::{self, Serializer};
-use satchel_tests::bench::rounds::{Contender, Rounds, Sample, Series, compare};
+use satchel_tests::bench::rounds::{Contender, Sample, Series, compare, warm};
 use satchel_tests::bench::{Figure, Goal, Options, Part, Report, page};
 use satchel_tests::{Farm, Memcached, Nginx, Tomcat, TomcatVersion, binaries, ports};
 
@@ -17,8 +17,6 @@ const CONNECTIONS: usize = 8;
 const SESSIONS: usize = 64;
 /// Requests in a second of the load at a constant rate: about a third of what the scenario's stack can do here.
 const STEADY: u32 = 600;
-/// How long JVMs are warmed.
-const WARM: Duration = Duration::from_secs(15);
 /// The last that msm knows.
 const LINE: TomcatVersion = TomcatVersion::V9_0;
 
@@ -103,10 +101,6 @@ fn satchel(farm: &Farm, name: &str, path: &str, cookies: &[String]) -> Contender
             Part::new("memcached", farm.nodes[0].pid()),
         ],
     }
-}
-
-fn warm(contenders: &[Contender]) {
-    compare(contenders, Rounds { rounds: 1, time: WARM, pace: Pace::Saturate });
 }
 
 /// The scenario as it is, at its limit and below it.

@@ -20,6 +20,9 @@ use satchel_tests::chaos::schedule::{Blow, KINDS, Part, Schedule, kinds, name};
 use satchel_tests::chaos::users::{Habits, Users};
 use satchel_tests::{binaries, needs};
 
+/// From so many seconds on the programs are built with the release profile: building them takes minutes.
+const RELEASED_FROM: u64 = 300;
+
 /// Breaks a farm of real processes under load, and checks that no session was lost, mixed up or revived.
 #[derive(Parser, Clone)]
 struct Args {
@@ -100,7 +103,11 @@ fn main() -> ExitCode {
         }
     };
     needs::ensure();
-    binaries::build(true);
+    if args.seconds < RELEASED_FROM || args.prove || args.broken.is_some() {
+        binaries::build(true);
+    } else {
+        binaries::build_released();
+    }
     if args.prove {
         return prove(&args);
     }

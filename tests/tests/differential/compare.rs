@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use satchel_tests::Response;
 
-use crate::backend::Seen;
-use crate::case::Answers;
+use super::backend::Seen;
+use super::case::Answers;
 
 /// Where something is different.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The differences that remain, each as narrow as it is. docs/from-nginx.md lists them for users.
 
-use crate::compare::{Difference, Place};
+use super::compare::{Difference, Place};
 
 /// A difference that is wanted, or can't be helped.
 pub struct Known {

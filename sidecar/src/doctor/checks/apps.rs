@@ -1,6 +1,7 @@
 //! Which applications there are, against which the sidecar knows; and two versions of one.
 
 use super::{App, Finding, Host, Report, Severity, Subject, is_persistent, is_true};
+use crate::shown::word;
 
 pub(super) fn check(subject: Subject<'_>, report: &mut Report) {
     for host in &subject.tomcat.hosts {
@@ -46,7 +47,7 @@ fn versions(host: &Host, report: &mut Report) {
             let fix = format!(
                 "as long as there is no other version nothing is wrong. Take the application from the Tomcats one after the other, under the \
                  name {}, instead of beside its successor",
-                app.name.base_name().split("##").next().unwrap_or_default()
+                app.name.base()
             );
             report.add(place(Finding::new("app.version", Severity::Note, what, why, fix), app));
             continue;
@@ -56,7 +57,7 @@ fn versions(host: &Host, report: &mut Report) {
         for path in files(host, older) {
             let to =
                 host.app_base.parent().unwrap_or(&host.app_base).join(path.file_name().unwrap_or_default());
-            fix.push_str(&format!("\n$ mv '{}' '{}.old'", path.display(), to.display()));
+            fix.push_str(&format!("\n$ mv {} {}.old", word(&path), word(&to)));
         }
         report.add(place(Finding::new("app.parallel", Severity::Error, what, why, fix), app));
     }
@@ -73,7 +74,7 @@ fn place(finding: Finding, app: &App) -> Finding {
 
 /// What makes Tomcat deploy it.
 fn files(host: &Host, app: &App) -> Vec<std::path::PathBuf> {
-    let name = app.name.base_name();
+    let name = app.name.file();
     let all =
         [host.descriptor(&app.name), host.app_base.join(format!("{name}.war")), host.app_base.join(&name)];
     all.into_iter().filter(|path| path.exists()).collect()
@@ -110,7 +111,7 @@ fn known(subject: Subject<'_>, report: &mut Report) {
         };
         // Tomcat's own pages, or some that need no session.
         let severity = if is_persistent(app) { Severity::Error } else { Severity::Note };
-        let path = if app.name.path.is_empty() { "/" } else { &app.name.path };
+        let path = app.name.shown();
         let fix = format!(
             "if it needs sessions, give it a [[context]] in the sidecar's configuration:\n[[context]]\npath = \"{path}\"\ndirectory = \"{}\"",
             subject.directory_of(host, app).display()

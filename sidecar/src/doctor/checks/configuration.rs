@@ -6,6 +6,7 @@ use satchel_common::exposure;
 
 use super::{Finding, Report, Severity};
 use crate::config::Config;
+use crate::shown::word;
 
 /// Reads it. `None`: it can't be used, and that is said.
 pub fn check(path: &Path, report: &mut Report) -> Option<Config> {
@@ -36,7 +37,7 @@ pub fn check(path: &Path, report: &mut Report) -> Option<Config> {
                 Severity::Warning,
                 "every user of this machine can read or change the configuration, and it holds the keys",
                 "who has them can read sessions in memcached, and make some up",
-                format!("give it the group of the sidecar's user, and\n$ chmod o-rwx '{}'", path.display()),
+                format!("give it the group of the sidecar's user, and\n$ chmod o-rwx {}", word(path)),
             )
             .of(path),
         );

@@ -55,7 +55,7 @@ impl<'a> Connector<'a> {
         let address = subject.tomcat.attribute(node, "address", report);
         Self {
             node,
-            port: (port > 0).then(|| u16::try_from(port + offset).ok()).flatten(),
+            port: (port > 0).then(|| u16::try_from(port.checked_add(offset)?).ok()).flatten(),
             // AJP's default is the loopback address.
             address: address.or_else(|| is_ajp.then(|| LOOPBACK.to_owned())),
             is_ajp,

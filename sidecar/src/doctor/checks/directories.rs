@@ -13,6 +13,7 @@ use crate::doctor::process::{Process, Who};
 use crate::doctor::tomcat::Tomcat;
 use crate::file::directory::access_times_move;
 use crate::file::way;
+use crate::shown::word;
 
 /// `f_type` of file systems that are in memory (statfs(2)).
 const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58F6];
@@ -63,7 +64,7 @@ fn one(path: &Path, sidecar: Option<&Who>, tomcat: Option<&Process>, max: u64, r
         Err(error) => return report.unchecked(path.display().to_string(), error.to_string()),
     };
     if !found.is_dir() {
-        let fix = format!("$ mv '{0}' '{0}.old'", path.display());
+        let fix = format!("$ mv {0} {0}.old", word(path));
         let why = "the sidecar can't make its store directory there";
         return report.add(
             Finding::new("directory.file", Severity::Error, "the store directory is a file", why, fix)
@@ -112,7 +113,7 @@ fn share(path: &Path, sidecar: Option<&Who>, tomcat: Option<&Who>) -> String {
             (how, group)
         }
     };
-    format!("{before}, as root:\n$ chgrp {group} '{0}'\n$ chmod 2770 '{0}'", path.display())
+    format!("{before}, as root:\n$ chgrp {group} {0}\n$ chmod 2770 {0}", word(path))
 }
 
 /// The sidecar makes it when it starts, if it may.
@@ -129,10 +130,10 @@ fn missing(path: &Path, sidecar: Option<&Who>, report: &mut Report) {
             format!("the store directory is not there, and the sidecar ({sidecar}) can't make it"),
             "the sidecar does not start",
             format!(
-                "make it, for example with conf/systemd/satchel.tmpfiles, or as root:\n$ install -d -m 0770 -o {} -g {} '{}'",
+                "make it, for example with conf/systemd/satchel.tmpfiles, or as root:\n$ install -d -m 0770 -o {} -g {} {}",
                 sidecar.uid,
                 sidecar.gid,
-                path.display()
+                word(path)
             ),
         )
         .of(above),
@@ -150,7 +151,7 @@ fn mode(path: &Path, found: &Metadata, report: &mut Report) {
                     found.mode() & 0o7777
                 ),
                 "who can write there can run code in Tomcat; the sidecar does not start",
-                format!("$ chmod o-rwx '{}'", path.display()),
+                format!("$ chmod o-rwx {}", word(path)),
             )
             .of(path),
         );
@@ -168,7 +169,7 @@ fn above(path: &Path, sidecar: Option<&Who>, report: &mut Report) {
                 Severity::Error,
                 format!("it belongs to uid {uid}, who is neither root, nor the sidecar's user (uid {}), nor Tomcat's", sidecar.uid),
                 "that user can put another directory in the place of the store directory, and so run code in Tomcat; the sidecar does not start",
-                format!("$ chown {} '{}'", sidecar.uid, which.display()),
+                format!("$ chown {} {}", sidecar.uid, word(&which)),
             )
             .of(which),
         );
@@ -180,7 +181,7 @@ fn above(path: &Path, sidecar: Option<&Who>, report: &mut Report) {
                 Severity::Warning,
                 "every user of this machine can rename what is in this directory, which is above the store directory",
                 "he can put another directory in the place of the store directory, and so run code in Tomcat (in a pod there is no other user)",
-                format!("$ chmod o-w '{}'", which.display()),
+                format!("$ chmod o-w {}", word(&which)),
             )
             .of(which),
         );
@@ -199,10 +200,10 @@ fn mount(path: &Path, max: u64, report: &mut Report) {
                 "each request with a session writes a file there, and sessions stay on the disk when the machine is lost",
                 format!(
                     "let [[context]] and <Store> name a directory below /dev/shm, or mount a tmpfs there, as root:\n\
-                     $ mount -t tmpfs -o size=256m,mode=0770,uid={},gid={} none '{}'",
+                     $ mount -t tmpfs -o size=256m,mode=0770,uid={},gid={} none {}",
                     std::fs::metadata(path).map_or(0, |found| found.uid()),
                     std::fs::metadata(path).map_or(0, |found| found.gid()),
-                    path.display()
+                    word(path)
                 ),
             )
             .of(path),
@@ -224,8 +225,8 @@ fn mount(path: &Path, max: u64, report: &mut Report) {
                 "access times do not move in the store directory",
                 "the sidecar learns from them that Tomcat has read a session; it does not start",
                 format!(
-                    "mount it without noatime (also in /etc/fstab), as root:\n$ mount -o remount,atime,relatime '{}'",
-                    mounted.display()
+                    "mount it without noatime (also in /etc/fstab), as root:\n$ mount -o remount,atime,relatime {}",
+                    word(&mounted)
                 ),
             )
             .of(path),
@@ -240,8 +241,8 @@ fn mount(path: &Path, max: u64, report: &mut Report) {
                 format!("the store directory has room for {} MiB more", free >> 20),
                 "it holds the sessions of all requests that run; what does not fit Tomcat can't save, and answers 200 all the same",
                 format!(
-                    "give the mount more room, as root:\n$ mount -o remount,size=256m '{}'",
-                    mount_point(path).unwrap_or_else(|| path.to_owned()).display()
+                    "give the mount more room, as root:\n$ mount -o remount,size=256m {}",
+                    word(&mount_point(path).unwrap_or_else(|| path.to_owned()))
                 ),
             )
             .of(path),
@@ -309,10 +310,10 @@ fn umask(tomcat: &Tomcat, directory: &Path, sidecar: &Who, report: &mut Report) 
     };
     let severity = if id == "umask.closed" { Severity::Error } else { Severity::Warning };
     let setenv = tomcat.base.join("bin/setenv.sh");
-    let shown = setenv.display();
     let fix = format!(
-        "set it where catalina.sh looks for it, and restart Tomcat:\n$ mkdir -p '{}'\n$ echo 'UMASK=0027' >> '{shown}'",
-        tomcat.base.join("bin").display()
+        "set it where catalina.sh looks for it, and restart Tomcat:\n$ mkdir -p {}\n$ echo 'UMASK=0027' >> {}",
+        word(&tomcat.base.join("bin")),
+        word(&setenv)
     );
     report.add(
         Finding::new(id, severity, what, why, fix)

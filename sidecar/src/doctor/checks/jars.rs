@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Finding, Report, Severity, Subject};
 use crate::doctor::tomcat::app::jars_in;
+use crate::shown::word;
 
 /// msm's own, and its client of memcached.
 const MSM: [&str; 3] = ["memcached-session-manager", "msm-", "spymemcached"];
@@ -44,7 +45,7 @@ pub(super) fn check(subject: Subject<'_>, report: &mut Report) {
                 "Tomcat has no use for them: they are old code with known flaws in every application's reach, and keep newer versions of the \
                  same libraries out",
                 left.iter().fold("remove them, and restart Tomcat:".to_owned(), |fix, (_, path)| {
-                    format!("{fix}\n$ rm '{}'", path.display())
+                    format!("{fix}\n$ rm {}", word(path))
                 }),
             )
             .of(directory),
@@ -62,7 +63,7 @@ pub(super) fn check(subject: Subject<'_>, report: &mut Report) {
         } else {
             left.iter()
                 .fold("remove them, and build the application without them:".to_owned(), |fix, (_, path)| {
-                    format!("{fix}\n$ rm '{}'", path.display())
+                    format!("{fix}\n$ rm {}", word(path))
                 })
         };
         report.add(

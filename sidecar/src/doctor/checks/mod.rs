@@ -15,13 +15,14 @@ mod store;
 mod valve;
 mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::told::is_msm;
 use super::tomcat::{App, Host, Tomcat};
 use super::{Finding, Report, Severity};
 use crate::config::Config;
 use crate::context::Context;
+use crate::stock;
 
 pub use agreement::check as agreement;
 pub use configuration::check as configuration;
@@ -84,7 +85,7 @@ impl<'a> Subject<'a> {
     pub fn directory_of(self, host: &Host, app: &App) -> PathBuf {
         match self.context_of(host, app) {
             Some(context) => context.directory.clone(),
-            None => PathBuf::from("/dev/shm/satchel").join(app.name.base_name().replace('#', "-")),
+            None => Path::new(stock::store::BELOW).join(stock::store::directory(None, &app.name)),
         }
     }
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{App, Finding, Host, Report, Severity, Subject, is_persistent};
-use crate::doctor::edit::{Edit, Node, escaped};
+use crate::doctor::edit::{Edit, Node};
 use crate::doctor::told;
+use crate::stock;
+use crate::stock::xml::escaped;
 
 const FILE_STORE: &str = "org.apache.catalina.session.FileStore";
 
@@ -178,8 +180,8 @@ fn shared_directory(
     }
     let mut wanted = second.wanted.clone();
     if same(&wanted) == same(&first.wanted) || subject.config.is_none() && same(&wanted) == same(directory) {
-        let name = second.app.name.base_name().replace('#', "-");
-        wanted = directory.with_file_name(format!("{}-{name}", second.host.name));
+        let (host, name) = (&second.host.name, &second.app.name);
+        wanted = directory.with_file_name(stock::store::directory(Some(host), name));
     }
     let fix = format!(
         "write directory=\"{}\" in the <Store> of {}, in a <Manager> of its own, and the same in its [[context]]",

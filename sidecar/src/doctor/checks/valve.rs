@@ -187,9 +187,7 @@ fn order(host: &Host, valve: &Node, in_engine: &[Node], in_host: &[Node], report
 
 /// The element, behind another one.
 fn moved(node: &Node, behind: &Node) -> [Edit; 2] {
-    let text = &node.file.text[node.element.range.clone()];
-    let before = &behind.file.text[behind.element.range.clone()];
-    [node.remove(), behind.become_text(&format!("{before}\n{text}"))]
+    [node.remove(), behind.become_text(&format!("{}\n{}", behind.written(), node.written()))]
 }
 
 fn stubborn(host: &Host, report: &mut Report) {

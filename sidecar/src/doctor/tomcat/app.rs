@@ -9,45 +9,10 @@ use super::said;
 use crate::doctor::Report;
 use crate::doctor::edit::Node;
 use crate::doctor::xml::{XmlError, XmlFile};
+use crate::stock::name::Name;
 
 /// Descriptors have some KiB.
 const DESCRIPTOR_MAX: u64 = 4 << 20;
-
-/// Its path and version, as the name of its file says them (`ContextName`): `shop#new##2` is version 2 of `/shop/new`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    /// `""` is ROOT.
-    pub path: String,
-    /// Behind `##`; mostly empty.
-    pub version: String,
-}
-
-impl Name {
-    /// Of `path=` in `server.xml`.
-    pub fn of_path(path: &str) -> Self {
-        let path = path.trim_end_matches('/').trim_start_matches('/');
-        Self::of_base_name(if path.is_empty() { "ROOT" } else { path })
-    }
-
-    /// Of a file without `.xml` or `.war`.
-    pub fn of_base_name(name: &str) -> Self {
-        let (name, version) = name.split_once("##").unwrap_or((name, ""));
-        let path = match name {
-            "ROOT" | "" => String::new(),
-            name => format!("/{}", name.trim_start_matches('/').replace('#', "/")),
-        };
-        Self { path, version: version.to_owned() }
-    }
-
-    /// What its files are called.
-    pub fn base_name(&self) -> String {
-        let version = if self.version.is_empty() { String::new() } else { format!("##{}", self.version) };
-        match self.path.as_str() {
-            "" => format!("ROOT{version}"),
-            path => format!("{}{version}", path.trim_start_matches('/').replace('/', "#")),
-        }
-    }
-}
 
 /// A deployed application.
 #[derive(Debug)]
@@ -180,23 +145,4 @@ fn archived(archive: &Path, name: &str) -> std::io::Result<Option<String>> {
         Err(_) => return Ok(None),
     };
     Ok(Some(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_read_and_written_as_tomcat_does() {
-        for (base, path, version) in
-            [("ROOT", "", ""), ("ROOT##3", "", "3"), ("app", "/app", ""), ("app#new##2.1", "/app/new", "2.1")]
-        {
-            let name = Name::of_base_name(base);
-            assert_eq!((name.path.as_str(), name.version.as_str()), (path, version));
-            assert_eq!(name.base_name(), base);
-        }
-        assert_eq!(Name::of_path("/"), Name::of_base_name("ROOT"));
-        assert_eq!(Name::of_path("/a/b"), Name::of_base_name("a#b"));
-        assert_eq!(Name::of_path("/a##2").version, "2");
-    }
 }

@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use regex::Regex;
 
-use super::app::{App, Definition, Name};
+use super::app::{App, Definition};
 use super::{Tomcat, read_xml};
 use crate::doctor::Report;
 use crate::doctor::edit::Node;
+use crate::stock::name::Name;
 
 /// A `<Host>`.
 #[derive(Debug)]
@@ -76,13 +77,13 @@ impl Host {
         for node in nodes {
             let doc_base = tomcat.attribute(&node, "docBase", report);
             // Without one Tomcat takes the name of the docBase.
-            let path = match (node.get("path"), &doc_base) {
+            let name = match (node.get("path"), &doc_base) {
                 (None, Some(doc_base)) => {
-                    Some(file_name(Path::new(doc_base)).trim_end_matches(".war").to_owned())
+                    Some(Name::of_file(file_name(Path::new(doc_base)).trim_end_matches(".war")))
                 }
-                _ => tomcat.attribute(&node, "path", report),
+                _ => tomcat.attribute(&node, "path", report).map(|path| Name::of_path(&path)),
             };
-            let Some(name) = path.map(|path| Name::of_path(&path)) else { continue };
+            let Some(name) = name else { continue };
             let doc_base = self.doc_base(doc_base.as_deref(), &name);
             let mut app = App::new(name, doc_base);
             let overrides = node.get("override").is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -95,7 +96,7 @@ impl Host {
     fn of_descriptors(&mut self, tomcat: &Tomcat, shared: &[Definition], report: &mut Report) {
         for path in listed(&self.config_base, report) {
             let Some(base_name) = file_name(&path).strip_suffix(".xml").map(str::to_owned) else { continue };
-            let name = Name::of_base_name(&base_name);
+            let name = Name::of_file(&base_name);
             if self.has(&name) {
                 continue;
             }
@@ -129,7 +130,7 @@ impl Host {
             .filter(|name| !matches!(name.to_ascii_uppercase().as_str(), "META-INF" | "WEB-INF"))
             .collect();
         for base_name in names {
-            let name = Name::of_base_name(&base_name);
+            let name = Name::of_file(&base_name);
             if self.has(&name) {
                 continue;
             }
@@ -149,12 +150,12 @@ impl Host {
 
     /// The file that says what an application's alone is, before what comes with it.
     pub fn descriptor(&self, name: &Name) -> PathBuf {
-        self.config_base.join(format!("{}.xml", name.base_name()))
+        self.config_base.join(format!("{}.xml", name.file()))
     }
 
     /// A directory, or an archive.
     fn doc_base(&self, told: Option<&str>, name: &Name) -> Option<PathBuf> {
-        let path = self.app_base.join(told.unwrap_or(&name.base_name()));
+        let path = self.app_base.join(told.unwrap_or(&name.file()));
         let archive = PathBuf::from(format!("{}.war", path.display()));
         [path, archive].into_iter().find(|path| path.exists())
     }

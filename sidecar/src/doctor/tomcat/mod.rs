@@ -8,7 +8,7 @@ pub mod version;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-pub use app::{App, Definition};
+pub use app::App;
 pub use host::Host;
 pub use properties::Properties;
 pub use version::Version;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::stock::property::resolve;
+
 /// What is known of Tomcat's system properties.
 #[derive(Debug, Default, Clone)]
 pub struct Properties(BTreeMap<String, String>);
@@ -57,20 +59,8 @@ impl Properties {
 
     /// A value with each `${name}` and `${name:-default}` replaced. `Err`: the first that is not known.
     pub fn resolve(&self, value: &str) -> Result<String, String> {
-        let mut out = String::new();
-        let mut rest = value;
-        while let Some((before, from)) = rest.split_once("${") {
-            let Some((name, after)) = from.split_once('}') else { break };
-            out.push_str(before);
-            let (name, default) = name.split_once(":-").map_or((name, None), |(n, d)| (n, Some(d)));
-            match self.get(name).or(default) {
-                Some(value) => out.push_str(value),
-                None => return Err(name.to_owned()),
-            }
-            rest = after;
-        }
-        out.push_str(rest);
-        Ok(out)
+        let resolved = resolve(value, |name| self.get(name));
+        resolved.unknown.into_iter().next().map_or(Ok(resolved.text), Err)
     }
 }
 

@@ -45,10 +45,13 @@ pub enum Incomplete {
     /// An object whose class says how it is written, in a form that nobody else can skip (protocol version 1).
     #[error("an object at byte {0} can be read by its own class only")]
     Opaque(usize),
-    /// It is nested more deeply, or has more objects, than is read here.
-    #[error("it is nested too deeply, or has too many objects")]
+    /// It is nested more deeply, or has more objects or attributes, than is read here.
+    #[error("it is nested too deeply, or has too many objects or attributes")]
     TooLarge,
 }
+
+/// More are not named: each may take some KiB here, and ten bytes of the stream.
+const ATTRIBUTES_MAX: usize = 10_000;
 
 /// Reads a session file: `StandardSession.doWriteObject` says in which order.
 pub fn contents(file: &[u8]) -> Contents {
@@ -71,31 +74,49 @@ fn read(reader: &mut Reader<'_>, contents: &mut Contents) -> Result<(), Stop> {
     // Who is logged in and two notes of FORM may stand before the number of attributes.
     let mut before = Vec::new();
     let count = loop {
-        let seen = reader.object()?;
-        match reader.number(&seen) {
+        let seen = shown(reader)?;
+        match seen.as_ref().ok().and_then(|seen| reader.number(seen)) {
             Some(count) => break count,
             None if before.len() < 4 => before.push(seen),
             None => return Err(reader.malformed()),
         }
     };
-    let mut before = before.iter();
-    contents.authentication = before.next().and_then(|seen| reader.value(seen));
-    contents.principal =
-        before.next().filter(|seen| !matches!(seen, Seen::Null)).map(|seen| reader.class(seen));
+    let mut before = before.into_iter();
+    contents.authentication = before.next().and_then(|seen| reader.value(&seen.ok()?));
+    contents.principal = match before.next() {
+        None | Some(Ok(Seen::Null)) => None,
+        Some(Ok(seen)) => Some(reader.class(&seen)),
+        Some(Err(class)) => Some(not_serializable(&class)),
+    };
     let count = usize::try_from(count).map_err(|_| reader.malformed())?;
     contents.count = Some(count);
-    for _ in 0..count {
+    for number in 0..count {
+        if number >= ATTRIBUTES_MAX {
+            return Err(Stop::Incomplete(Incomplete::TooLarge));
+        }
         let name = reader.object()?;
         let name = reader.value(&name).filter(|_| name.is_text()).ok_or_else(|| reader.malformed())?;
-        let (class, value) = match reader.object() {
+        let (class, value) = match shown(reader)? {
             Ok(seen) => (reader.class(&seen), reader.value(&seen)),
-            // Tomcat leaves it out when it reads the file, and goes on.
-            Err(Stop::Aborted(class)) => (format!("not serializable ({class})"), None),
-            Err(stop) => return Err(stop),
+            Err(class) => (not_serializable(&class), None),
         };
         contents.attributes.push(Attribute { name, class, value });
     }
     Ok(())
+}
+
+/// The next object. `Err`: the exception that came in its place when it was written; Tomcat leaves such a one out when it reads the file, and
+/// goes on.
+fn shown(reader: &mut Reader<'_>) -> Result<Result<Seen, String>, Stop> {
+    match reader.object() {
+        Ok(seen) => Ok(Ok(seen)),
+        Err(Stop::Aborted(class)) => Ok(Err(class)),
+        Err(stop) => Err(stop),
+    }
+}
+
+fn not_serializable(exception: &str) -> String {
+    format!("not serializable ({exception})")
 }
 
 #[cfg(test)]

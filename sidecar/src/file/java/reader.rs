@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 1_000;
 const HANDLES_MAX: usize = 1 << 20;
 /// Objects, and classes of objects, that are walked over.
 const STEPS_MAX: usize = 1 << 26;
-/// Longer texts are cut when they are shown.
+/// Longer texts are cut when they are shown, names of classes too.
 const TEXT_MAX: usize = 1_000;
 
 /// What was read.
@@ -112,12 +112,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Its class, for people.
+    /// Its class, for people. A name may have 64 KiB, and many objects one class.
     pub(super) fn class(&self, seen: &Seen) -> String {
         match seen {
             Seen::Null => "null".into(),
             Seen::Text(_) => "java.lang.String".into(),
-            Seen::Object(class, _) => class.shown(),
+            Seen::Object(class, _) => {
+                let shown = class.shown();
+                match shown.char_indices().nth(TEXT_MAX) {
+                    Some((end, _)) => format!("{}…", &shown[..end]),
+                    None => shown,
+                }
+            }
             Seen::Class(_) => "java.lang.Class".into(),
         }
     }

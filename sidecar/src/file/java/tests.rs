@@ -138,6 +138,35 @@ fn an_attribute_that_could_not_be_written_is_passed() {
 }
 
 #[test]
+fn who_is_logged_in_may_not_have_been_written() {
+    let exception = [vec![0x7B, 0x73], class("java.io.NotSerializableException", 2, &[])].concat();
+    let principal = [vec![0x73], class("Mine", 2, &[(b'L', "x", "LX;")]), exception].concat();
+    // With its class once more: the writer has forgotten its handles.
+    let count =
+        [vec![0x73], class("java.lang.Integer", 2, &[(b'I', "value", "")]), vec![0, 0, 0, 1]].concat();
+    let rest = [string("FORM"), principal, count, string("a"), string("x")].concat();
+    let read = contents(&sample("ABC", 1800, &rest));
+    assert_eq!((read.count, read.attributes.len(), read.incomplete), (Some(1), 1, None), "{read:?}");
+    assert_eq!(read.authentication.as_deref(), Some("FORM"));
+    assert_eq!(read.principal.as_deref(), Some("not serializable (java.io.NotSerializableException)"));
+}
+
+#[test]
+fn what_is_named_is_bounded() {
+    // 16 MiB, a name of 60 KiB, and ten bytes for each attribute: two references.
+    let long = "x".repeat(60_000);
+    let object = [vec![0x73], class(&long, 2, &[])].concat();
+    let mut writer = Writer::session(&[], 1_600_000).attribute("a", &object);
+    // The name is number C, the class D, the object E.
+    for _ in 1..1_600_000 {
+        writer.bytes.extend([0x71, 0, 0x7E, 0, 0x0C, 0x71, 0, 0x7E, 0, 0x0E]);
+    }
+    let read = contents(&writer.bytes);
+    assert_eq!((read.attributes.len(), read.incomplete), (ATTRIBUTES_MAX, Some(Incomplete::TooLarge)));
+    assert!(read.attributes.iter().all(|one| one.class.chars().count() == 1_001 && one.name == "a"));
+}
+
+#[test]
 fn what_cannot_be_read_ends_the_reading_and_what_came_before_is_kept() {
     let opaque = [vec![0x73], class("Old", 4, &[])].concat();
     let read = contents(&Writer::session(&[], 2).attribute("a", &string("x")).attribute("b", &opaque).bytes);

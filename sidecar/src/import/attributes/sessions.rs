@@ -5,8 +5,11 @@ use satchel_common::import::outcome::{Outcome, changed, not, nothing};
 use super::Scope;
 use crate::import::valid;
 
-/// What is said where an attribute is missing and msm's default is another than ours, by whether the sessions are sticky.
-pub(super) const DEFAULTS: &[(&str, fn(bool) -> Option<&'static str>)] =
+/// Says something or nothing, by whether the sessions are sticky.
+type Said = fn(bool) -> Option<&'static str>;
+
+/// What is said where an attribute is missing and msm's default is another than ours.
+pub(super) const DEFAULTS: &[(&str, Said)] =
     &[("sticky", |_| Some(STICKY)), ("sessionBackupAsync", |sticky| (!sticky).then_some(ASYNC))];
 
 const STICKY: &str = "sessions are sticky in msm, and shared here: any request may go to any server, and waits for others of its session \
@@ -91,10 +94,11 @@ fn possessive(pattern: &str) -> Option<String> {
             '\\' => escaped = true,
             '[' => in_class += 1,
             ']' => in_class = in_class.saturating_sub(1),
-            '+' if in_class == 0 => match before {
-                Some(quantifier @ ('*' | '+' | '?' | '}')) => return Some(format!("{quantifier}+")),
-                _ => {}
-            },
+            '+' if in_class == 0 => {
+                if let Some(quantifier @ ('*' | '+' | '?' | '}')) = before {
+                    return Some(format!("{quantifier}+"));
+                }
+            }
             _ => {}
         }
         before = (in_class == 0 && !escaped).then_some(c);

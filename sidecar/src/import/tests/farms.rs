@@ -222,7 +222,7 @@ fn the_sidecar_takes_the_connectors_place() {
             "<Connector port='60000' address='::1' maxKeepAliveRequests='5'/>",
             "[::1]:60000",
             "127.0.0.1:50000",
-            "port=\"50000\" address=\"127.0.0.1\" maxKeepAliveRequests=\"-1\"/>",
+            "port='50000' address='127.0.0.1' maxKeepAliveRequests='-1'/>",
         ),
         (
             "<Connector port=\"8009\" protocol=\"AJP/1.3\"/><Connector address=\"localhost\" port=\"81\" protocol=\"HTTP/1.1\"></Connector>",
@@ -291,6 +291,30 @@ fn an_application_is_on_the_host_whose_folder_it_is_in() {
     assert!(has(&elsewhere, Kind::Assumed, "another name than /webapp"), "{:?}", elsewhere.notes);
     let unknown = imported(&[files[0], ("conf/Catalina/c/ROOT.xml", &context(""))]);
     assert!(has(&unknown, Kind::NotCarried, "no <Host name=\"c\">"), "{:?}", unknown.notes);
+}
+
+#[test]
+fn names_of_files_are_named_as_they_are() {
+    let result = imported(&[("srv/FLOOR/ONLINE/conf/context.xml", &context(""))]);
+    assert!(result.toml.contains("Imported from srv/FLOOR/ONLINE/conf/context.xml."), "{}", result.toml);
+}
+
+#[test]
+fn no_name_leads_out_of_catalina_base() {
+    let two = Options { apps: vec!["/a".into(), "/b".into()], ..options() };
+    for (engine, host) in
+        [("Catalina", "/etc/cron.d"), ("Catalina", ".."), ("../../x", "localhost"), ("/", "localhost")]
+    {
+        let server = format!(
+            "<Server><Service><Connector port=\"80\"/><Engine name=\"{engine}\" defaultHost=\"{host}\"><Host name=\"{host}\"/></Engine></Service></Server>"
+        );
+        let files = [("conf/context.xml", &*context("")), ("conf/server.xml", &*server)];
+        let result = with(&files, &two).unwrap();
+        assert_eq!(paths(&result), ["conf/context.xml", "conf/server.xml"]);
+        assert!(has(&result, Kind::NotCarried, "not below CATALINA_BASE"), "{:?}", result.notes);
+    }
+    let inside = error(&[("webapps/#../META-INF/context.xml", &context(""))], &options());
+    assert!(inside.contains("not below CATALINA_BASE"), "{inside}");
 }
 
 #[test]

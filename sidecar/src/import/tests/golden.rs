@@ -101,7 +101,7 @@ fn nothing_is_dropped_silently() {
                         .any(|note| note.file == Path::new(path) && note.written.starts_with(&start));
                     let in_xml = result.files.iter().any(|file| {
                         String::from_utf8_lossy(&file.bytes)
-                            .contains(&super::super::xml::escaped(one.value()))
+                            .contains(&crate::stock::xml::escaped(one.value()))
                     });
                     let is_default = matches!(
                         (one.name(), one.value()),

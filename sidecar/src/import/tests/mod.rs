@@ -8,6 +8,7 @@ use std::path::Path;
 
 pub(super) use super::Imported;
 use super::attributes::is_msm;
+use super::source::is_below;
 use super::xml::{children, parse};
 use super::{ImportError, Line, Options, RecordKeys, Source, import};
 use crate::config::{Config, Secret};
@@ -43,6 +44,7 @@ pub(super) fn checked(result: &Imported, sources: &[Source]) {
         panic!("{error}\n{}", result.toml);
     }
     for (number, file) in result.files.iter().enumerate() {
+        assert!(is_below(&file.path), "{}", file.path.display());
         assert!(
             result.files[..number].iter().all(|other| other.path != file.path),
             "{}",

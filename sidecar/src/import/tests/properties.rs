@@ -14,6 +14,7 @@ const PATHS: &[&str] = &[
     "conf/Catalina/other/é %.xml",
     "conf/Catalina/other/context.xml.default",
     "webapps/..news/META-INF/context.xml",
+    "webapps/#../META-INF/context.xml",
     "a.xml",
 ];
 
@@ -49,6 +50,9 @@ const VALUES: &[&str] = &[
     "host,context",
     "webappVersion,static:é",
     "/",
+    "/etc/cron.d",
+    "..",
+    "../../x",
     "&lt;",
     "&#9;",
     "&quot;'",
@@ -140,7 +144,7 @@ fn file() -> impl Strategy<Value = (String, String)> {
     (proptest::sample::select(PATHS), attributes(), inner).prop_map(|(path, more, inner)| {
         let text = match path.ends_with("server.xml") {
             true => format!(
-                "<Server{more}><Service>{inner}<Engine><Host>{inner}</Host></Engine></Service></Server>"
+                "<Server{more}><Service>{inner}<Engine><Host{more}>{inner}</Host></Engine></Service></Server>"
             ),
             false => format!("<Context{more}>{inner}</Context>"),
         };
@@ -169,7 +173,7 @@ proptest! {
             .map(|(name, value)| {
                 let is_xml = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
                 let value: String = value.chars().filter(is_xml).collect();
-                format!(" {name}=\"{}\"", super::super::xml::escaped(&value))
+                format!(" {name}=\"{}\"", crate::stock::xml::escaped(&value))
             })
             .collect();
         let text = format!("<Context><Manager className=\"{MSM}\"{written}/></Context>");

@@ -1,9 +1,6 @@
 //! The same requests to a real nginx and to the gateway with what `gateway import` makes of nginx's configuration, in front of one back
 //! end. Status, headers, body and what the back end receives are the same, but for what `known.rs` lists.
 
-// Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 mod backend;
 mod case;
 mod cases;
