@@ -1,6 +1,7 @@
 //! The command line that both programs have.
 
-use std::io::Write as _;
+use std::ffi::OsStr;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,8 +16,10 @@ pub struct Common {
     pub test: bool,
 }
 
-/// Exit status for a wrong command line or configuration (EX_USAGE of sysexits.h).
+/// Exit status for a wrong command line (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
+/// Exit status for a configuration that is wrong (EX_CONFIG of sysexits.h): starting again with it is of no use.
+pub const EXIT_CONFIG: u8 = 78;
 /// Exit status when the program could not start (EX_UNAVAILABLE of sysexits.h).
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// Exit status of an import that could not carry everything over.
@@ -41,4 +44,33 @@ pub fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Whether what goes to `out` may have colours: only on a terminal that has some, and not if NO_COLOR is set (<https://no-color.org>).
+pub fn has_colours(out: &impl IsTerminal) -> bool {
+    let variable = |name| std::env::var_os(name);
+    out.is_terminal() && wants_colours(variable("NO_COLOR").as_deref(), variable("TERM").as_deref())
+}
+
+fn wants_colours(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_no_colours_gets_none() {
+        let wants = |no_color: Option<&str>, term: Option<&str>| {
+            wants_colours(no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert!(wants(None, None) && wants(Some(""), Some("xterm")));
+        assert!(!wants(Some("1"), Some("xterm")) && !wants(Some("0"), None) && !wants(None, Some("dumb")));
+    }
+
+    #[test]
+    fn a_file_has_no_colours() {
+        assert!(!has_colours(&std::fs::File::open("/dev/null").unwrap()));
+    }
 }

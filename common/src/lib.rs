@@ -11,6 +11,7 @@ pub mod import;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod reference;
 pub mod server;
 pub mod signals;
 pub mod status;

@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod balancer;
+mod banner;
 pub mod config;
 pub mod entry;
 mod exposition;

@@ -6,16 +6,32 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gateway::config::Config;
 use gateway::{import, run};
-use satchel_common::cli::{self, Common, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 
 /// Measured: see docs/performance.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const HELP: &str = "\
+Examples:
+  gateway import /etc/nginx/nginx.conf > gateway.toml
+  gateway --test --config /etc/satchel/gateway.toml
+  gateway --config /etc/satchel/gateway.toml
+
+Signals: HUP reads the configuration again, USR1 opens the access log anew, TERM finishes what runs and ends, INT ends at once.
+Exit status: 0 after a stop, 2 an import could not carry everything over, 64 it was called wrongly, 69 it could not start, 78 the
+configuration is wrong.";
+
+const IMPORT_HELP: &str = "\
+Example:
+  gateway import /etc/nginx/nginx.conf > gateway.toml
+
+Exit status: 0 all was carried over, 2 something was not, 64 nothing could be.";
+
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     #[command(flatten)]
     common: Option<Common>,
@@ -30,6 +46,7 @@ struct Args {
 enum Command {
     /// Print the configuration that does what an nginx.conf does. What can't be carried over is listed on standard error; then the exit
     /// status is 2.
+    #[command(after_help = IMPORT_HELP)]
     Import {
         /// The nginx.conf; its includes are read too.
         file: PathBuf,
@@ -75,13 +92,13 @@ fn serve(common: &Common, upgrade: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(EXIT_USAGE);
+            return ExitCode::from(EXIT_CONFIG);
         }
     };
     if common.test {
         if let Err(error) = gateway::access_log::check(&config.access_log) {
             eprintln!("{}: {error}", common.config.display());
-            return ExitCode::from(EXIT_USAGE);
+            return ExitCode::from(EXIT_CONFIG);
         }
         for warning in run::exposed(&config) {
             eprintln!("{}: {warning}", common.config.display());

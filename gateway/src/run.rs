@@ -22,6 +22,7 @@ use satchel_common::trace::Tracing;
 
 use crate::access_log::{AccessLogError, Writer};
 use crate::admin::Admin;
+use crate::banner;
 use crate::config::{Config, Listen};
 use crate::entry::Entry;
 use crate::metrics::Metrics;
@@ -76,6 +77,9 @@ pub fn exposed(config: &Config) -> Vec<String> {
 /// As [`StartError`].
 pub fn run(config: Config, path: &Path, upgrade: bool) -> Result<(), StartError> {
     signals::expect();
+    for line in banner::lines(&config, path) {
+        log::info!("{line}");
+    }
     exposure::keep_memory_private();
     for warning in exposure::of_root().into_iter().chain(exposed(&config)) {
         log::warn!("{warning}");

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod agreement;
+mod banner;
 pub mod broken;
 pub mod cache;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use satchel_common::cli::{self, Common, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE};
 use satchel_common::logging;
 use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
@@ -13,9 +13,21 @@ use sidecar::{doctor, run, session};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const HELP: &str = "\
+Examples:
+  sidecar --new-keys                              # once; the same keys go to every sidecar
+  sidecar --test --config /etc/satchel/sidecar.toml
+  sidecar --config /etc/satchel/sidecar.toml
+  sidecar import --app /shop --xml new conf/context.xml conf/server.xml > sidecar.toml
+  sidecar doctor --catalina-base /opt/tomcat --config /etc/satchel/sidecar.toml
+  sidecar session list --config /etc/satchel/sidecar.toml
+
+Signals: HUP reads the configuration again, TERM finishes what runs and ends, INT ends at once.
+Exit status: 0 after a stop, 64 it was called wrongly, 69 it could not start, 78 the configuration is wrong.";
+
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
@@ -60,7 +72,7 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(EXIT_USAGE);
+            return ExitCode::from(EXIT_CONFIG);
         }
     };
     if common.test {
@@ -72,7 +84,7 @@ pub fn main() -> ExitCode {
             }
             Err(error) => {
                 eprintln!("{}: {error}", common.config.display());
-                return ExitCode::from(EXIT_USAGE);
+                return ExitCode::from(EXIT_CONFIG);
             }
         }
         eprintln!("{}: the configuration is good", common.config.display());

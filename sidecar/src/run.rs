@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::agreement::{Agreed, Agreement, agree, at_start};
+use crate::banner;
 use crate::cache::Cache;
 use crate::config::{Config, NodeConfig, Secret};
 use crate::context::Contexts;
@@ -100,6 +101,9 @@ pub fn exposed(config: &Config, path: &Path, tomcat: SocketAddr) -> Vec<String> 
 /// As [`StartError`].
 pub fn run(config: &Config, path: &Path) -> Result<(), StartError> {
     signals::expect();
+    for line in banner::lines(config, path) {
+        log::info!("{line}");
+    }
     exposure::keep_memory_private();
     // Files and directories are for the group that Tomcat and the sidecar share.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));

@@ -180,7 +180,7 @@ fn wrong_configurations_are_refused_by_name() {
             .arg(&file)
             .output()
             .unwrap();
-        assert_eq!(output.status.code(), Some(64));
+        assert_eq!(output.status.code(), Some(78));
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(named) && text.contains("wrong.toml"), "{text}");
     }

@@ -20,7 +20,7 @@ fn refusal(program: &str, directory: &Path, text: &str) -> String {
     let file = directory.join("refused.toml");
     std::fs::write(&file, text).unwrap();
     let output = Command::new(binaries::binary(program)).args(["--test", "-c"]).arg(&file).output().unwrap();
-    assert_eq!(output.status.code(), Some(64), "{text}");
+    assert_eq!(output.status.code(), Some(78), "{text}");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 

@@ -572,6 +572,6 @@ fn another_configuration_than_the_sidecars_is_refused() {
             said.error
         );
     }
-    assert_eq!(run_with(&directory.path().join("none"), &["list"], "").code, 64);
+    assert_eq!(run_with(&directory.path().join("none"), &["list"], "").code, 78);
     assert_eq!(user.get("/kind/small").number("n"), Some(2));
 }

@@ -50,9 +50,22 @@ fn of_connections(block: &raw::Block) -> [(&'static str, bool); 6] {
     ]
 }
 
+/// Where a key may stand that is not allowed everywhere.
+fn belongs(key: &str) -> &'static str {
+    match key {
+        "path" => "[[server.location]]",
+        "proxy_pass" | "return" => "[[server]] or [[server.location]]",
+        "listen" | "server_name" | "ssl_certificate" | "ssl_certificate_key" | "location" => "[[server]]",
+        _ => "[http] or [[server]]",
+    }
+}
+
 fn refuse(found: impl IntoIterator<Item = (&'static str, bool)>, place: &str) -> Result<(), Invalid> {
     match found.into_iter().find(|(_, found)| *found) {
-        Some((key, _)) => Err(Invalid::new(format!("{place}: {key}"), "is not allowed here")),
+        Some((key, _)) => {
+            let message = format!("is not allowed here; write it in {}", belongs(key));
+            Err(Invalid::new(format!("{place}: {key}"), message))
+        }
         None => Ok(()),
     }
 }

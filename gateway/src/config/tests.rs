@@ -1,5 +1,7 @@
 //! The annotated file is loaded, and what is wrong is refused by name.
 
+use satchel_common::reference::{Annotated, Shown, accepted, compare};
+
 use super::*;
 
 fn annotated() -> String {
@@ -16,57 +18,92 @@ fn parse(text: &str) -> Result<Config, String> {
 const MINIMAL: &str = "[[upstream]]\nname = \"tomcats\"\n[[upstream.server]]\naddress = \"127.0.0.1:8081\"\n\
 [[server]]\nlisten = [\"0.0.0.0:13355\"]\nproxy_pass = \"http://tomcats\"\n";
 
-/// The defaults are those of a file that says nothing: what the annotated one shows for it is the same.
+/// What is shown as the default is what holds without the key.
 #[test]
-fn the_annotated_file_is_valid_and_shows_the_defaults() {
-    let (annotated, minimal) = (parse(&annotated()).unwrap(), parse(MINIMAL).unwrap());
-    assert_eq!(annotated.threads, minimal.threads);
-    assert_eq!(annotated.log_level, minimal.log_level);
-    assert_eq!(annotated.stop_timeout, minimal.stop_timeout);
-    assert_eq!(annotated.upgrade_sock, minimal.upgrade_sock);
-    assert_eq!(annotated.access_log, minimal.access_log);
-    let upstream = |config: &Config| {
-        let mut upstream = config.upstreams[0].clone();
-        upstream.check = None;
-        upstream.servers.truncate(1);
-        format!("{upstream:?}")
-    };
-    assert_eq!(upstream(&annotated), upstream(&minimal));
-    let (shown, default) = (&annotated.servers[0], &minimal.servers[0]);
-    assert_eq!(shown.keepalive_timeout, default.keepalive_timeout);
-    assert_eq!(shown.keepalive_requests, default.keepalive_requests);
-    assert_eq!(shown.client_header_timeout, default.client_header_timeout);
-    assert_eq!(shown.client_header_size, default.client_header_size);
-    assert_eq!(shown.large_client_header_size, default.large_client_header_size);
-    let settings = |server: &ServerConfig| {
-        let mut settings = server.locations[0].settings.clone();
-        // What the annotated file shows although it has no default, each marked "No default" there.
-        settings.proxy_set_header.clear();
-        settings.proxy_hide_header.clear();
-        settings.proxy_cookie_path.clear();
-        settings.proxy_redirect = Redirects::Default;
-        settings.add_header.clear();
-        settings.charset = None;
-        settings.limit_req = None;
-        settings.limit_conn = None;
-        format!("{settings:?}")
-    };
-    assert_eq!(settings(shown), settings(default));
+fn the_annotated_file_shows_the_defaults() {
+    let file = Annotated::read(&annotated());
+    let told = |text: &str| parse(text).map(|config| format!("{config:?}"));
+    let all = told(&file.text()).unwrap();
+    for (table, key, shown, _) in file.keys().filter(|(_, key, ..)| key.is_set) {
+        let without = told(&file.without(key));
+        let wrong =
+            format!("conf/gateway.toml shows {} in [{}] as {shown:?}: {without:?}", key.written, table.path);
+        match shown {
+            Shown::Default => assert_eq!(without.as_ref(), Ok(&all), "{wrong}"),
+            // A server with locations needs no proxy_pass.
+            Shown::Required if (&*table.path, &*key.name) == ("server", "proxy_pass") => {}
+            Shown::Required => assert!(without.is_err(), "{wrong}"),
+            Shown::NoDefault => assert_ne!(without.as_ref(), Ok(&all), "{wrong}"),
+            Shown::Example => assert!(without.is_ok(), "{wrong}"),
+        }
+    }
+}
+
+/// As it has to be written for a key of this table.
+fn header(path: &str) -> String {
+    let lists = ["upstream", "upstream.server", "server", "server.location"];
+    let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+    let tables = ends.map(|end| &path[..end]).filter(|table| !table.is_empty());
+    tables
+        .map(|table| if lists.contains(&table) { format!("[[{table}]]\n") } else { format!("[{table}]\n") })
+        .collect()
 }
 
 #[test]
-fn every_key_is_in_the_annotated_file() {
-    let annotated = annotated();
-    for line in include_str!("raw.rs").lines().filter_map(|line| line.trim().strip_prefix("pub ")) {
-        let Some((key, _)) = line.split_once(':') else { continue };
-        let key = match key {
-            "kind" => "type",
-            "returns" => "return",
-            other => other,
+fn the_annotated_file_shows_every_key_and_no_other() {
+    let file = Annotated::read(&annotated());
+    let names = |path: &str| {
+        let table = file.tables.iter().find(|table| table.path == path).unwrap();
+        table.names().chain(file.below(path)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for table in &file.tables {
+        let error = parse(&format!("{}no_such_key = 1\n", header(&table.path))).unwrap_err();
+        // Tables of any names have nothing to show.
+        let Some(mut takes) = accepted(&error) else {
+            let any = ["proxy_set_header", "add_header", "error_page"];
+            assert!(any.iter().any(|name| table.path.ends_with(name)), "{}: {error}", table.path);
+            continue;
         };
-        let documented = [format!("{key} ="), format!("{key}]")].iter().any(|text| annotated.contains(text));
-        assert!(documented, "conf/gateway.toml does not show '{key}'");
+        let mut shows = match table.path.as_str() {
+            // One kind of table, of which the places differ: see the next test.
+            "http" | "server" | "server.location" => [names("server"), names("server.location")].concat(),
+            path => names(path),
+        };
+        takes.sort_unstable();
+        shows.sort_unstable();
+        shows.dedup();
+        assert_eq!(shows, takes, "conf/gateway.toml: {}", table.header);
     }
+}
+
+/// Where a key may stand is said above it.
+#[test]
+fn the_annotated_file_says_where_a_key_may_stand() {
+    let file = Annotated::read(&annotated());
+    let server = "listen = [\"127.0.0.1:1\"]\nreturn = \"404\"\n";
+    let location = "[[server.location]]\npath = \"/a\"\n";
+    for (table, key, _, said) in file.keys() {
+        if table.path != "server" {
+            continue;
+        }
+        let passes = ["proxy_pass", "return"].contains(&key.name.as_str());
+        let action = if passes { "" } else { "return = \"404\"\n" };
+        let written = key.written.replace("http://tomcats", "http://127.0.0.1:9");
+        let refused = |text: String| parse(&text).is_err_and(|error| error.contains("is not allowed here"));
+        let places = [
+            ("[http]", refused(format!("[http]\n{written}\n[[server]]\n{server}"))),
+            ("location", refused(format!("[[server]]\n{server}{location}{action}{written}\n"))),
+        ];
+        for (place, refused) in places {
+            assert_eq!(said.contains(place), !refused, "conf/gateway.toml: {} in {place}: {said}", key.name);
+        }
+    }
+}
+
+#[test]
+fn the_reference_says_what_the_annotated_file_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    compare(Path::new(page), "gateway.toml", &Annotated::read(&annotated()).markdown()).unwrap();
 }
 
 #[test]
@@ -141,7 +178,11 @@ fn what_is_wrong_is_refused_by_name() {
         (PASS, "proxy_pass = \"http://tomcats\"\ngzip_comp_level = 10", "1 to 9"),
         (PASS, "proxy_pass = \"http://tomcats\"\nerror_page.\"503\" = \"/nowhere\"", "cannot read /nowhere"),
         (PASS, "proxy_pass = \"http://tomcats\"\nserver_name = [\"a b\"]", "server_name"),
-        (PASS, "proxy_pass = \"http://tomcats\"\npath = \"/\"", "path: is not allowed here"),
+        (
+            PASS,
+            "proxy_pass = \"http://tomcats\"\npath = \"/\"",
+            "path: is not allowed here; write it in [[server.location]]",
+        ),
         (PASS, "[[server.location]]\npath = \"x\"\nreturn = \"404\"", "location 1 (x): path"),
         (PASS, "[[server.location]]\npath = \"/\"", "location 1 (/): proxy_pass"),
         (
@@ -150,7 +191,11 @@ fn what_is_wrong_is_refused_by_name() {
             "regular expression",
         ),
         (PASS, "[[server.location]]\npath = \"/\"\nreturn = \"404\"\nlisten = [\"0.0.0.0:1\"]", "listen"),
-        ("[[server]]", "[http]\nlisten = [\"0.0.0.0:1\"]\n[[server]]", "http: listen"),
+        (
+            "[[server]]",
+            "[http]\nlisten = [\"0.0.0.0:1\"]\n[[server]]",
+            "http: listen: is not allowed here; write it in [[server]]",
+        ),
         ("name = \"tomcats\"", "name = \"a b\"", "name"),
         ("[[upstream]]", "threads = 0\n[[upstream]]", "threads"),
         ("[[upstream]]", "access_log.format = \"common\"\n[[upstream]]", "access_log.format"),

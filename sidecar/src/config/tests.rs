@@ -1,5 +1,7 @@
 //! The annotated file is loaded, and what is wrong is refused by name.
 
+use satchel_common::reference::{Annotated, Shown, accepted, compare};
+
 use super::*;
 
 fn annotated() -> String {
@@ -22,47 +24,62 @@ fn minimal() -> String {
     )
 }
 
-#[test]
-fn the_annotated_file_is_valid_and_shows_the_defaults() {
-    let refused = parse(&annotated()).unwrap_err();
-    assert!(refused.contains("record.keys: key 1") && refused.contains("--new-keys"), "{refused}");
+/// With keys in place of the examples.
+fn with_keys(text: &str) -> String {
     let secret = "MzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzM=";
-    let own = annotated()
-        .replace("Y2hhbmdlIG1lIGNoYW5nZSBtZSBjaGFuZ2UgbWUgISE=", secret)
-        .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret);
-    let mut annotated = parse(&own).unwrap();
-    let settings = &mut annotated.settings;
-    for pattern in [&mut settings.readonly_uri, &mut settings.ignore_uri, &mut settings.unheld_uri] {
-        assert!(pattern.take().is_some(), "it has no default");
-    }
-    assert!(!format!("{annotated:?}").contains("51"), "a key is never printed");
-    let two_nodes = minimal().replace("n1:127.0.0.1:11211", "n1:127.0.0.1:11211 n2:127.0.0.1:11212");
-    let minimal = parse(&two_nodes).unwrap();
-    assert_eq!(annotated.threads, minimal.threads);
-    assert_eq!(annotated.stop_timeout, minimal.stop_timeout);
-    assert_eq!(annotated.log_level, minimal.log_level);
-    assert_eq!(format!("{:?}", annotated.settings), format!("{:?}", minimal.settings));
-    assert_eq!(annotated.cache_size, minimal.cache_size);
-    assert_eq!(annotated.unknown_ids_per_second, minimal.unknown_ids_per_second);
-    assert_eq!(annotated.node_timeout, minimal.node_timeout);
-    let timeouts = |c: &Config| {
-        let t = &c.settings.tomcat;
-        [t.connect_timeout, t.read_timeout, t.write_timeout, t.keepalive_timeout]
-    };
-    assert_eq!(timeouts(&annotated), timeouts(&minimal));
-    assert_eq!(annotated.contexts[0].cookie_name, minimal.contexts[0].cookie_name);
+    text.replace("Y2hhbmdlIG1lIGNoYW5nZSBtZSBjaGFuZ2UgbWUgISE=", secret)
+        .replace("Y2hhbmdlIG1lIHRvbyBjaGFuZ2UgbWUgdG9vICEhISE=", secret)
 }
 
 #[test]
-fn every_key_is_in_the_annotated_file() {
-    let annotated = annotated();
-    let raw = include_str!("raw.rs");
-    for line in raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")) {
-        let Some((key, _)) = line.split_once(':') else { continue };
-        let forms = [format!("{key} ="), format!("[{key}]"), format!(".{key}.")];
-        let documented = forms.iter().any(|form| annotated.contains(form));
-        assert!(documented, "conf/sidecar.toml does not show '{key}'");
+fn the_annotated_file_is_valid_but_for_its_keys() {
+    let refused = parse(&annotated()).unwrap_err();
+    assert!(refused.contains("record.keys: key 1") && refused.contains("--new-keys"), "{refused}");
+    let config = parse(&with_keys(&annotated())).unwrap();
+    assert!(!format!("{config:?}").contains("51"), "a key is never printed");
+}
+
+/// What is shown as the default is what holds without the key.
+#[test]
+fn the_annotated_file_shows_the_defaults() {
+    let file = Annotated::read(&annotated());
+    let told = |text: &str| parse(&with_keys(text)).map(|config| format!("{config:?}"));
+    let all = told(&file.text()).unwrap();
+    for (table, key, shown, _) in file.keys().filter(|(_, key, ..)| key.is_set) {
+        let without = told(&file.without(key));
+        let wrong =
+            format!("conf/sidecar.toml shows {} in [{}] as {shown:?}: {without:?}", key.written, table.path);
+        match shown {
+            Shown::Default => assert_eq!(without.as_ref(), Ok(&all), "{wrong}"),
+            Shown::Required => assert!(without.is_err(), "{wrong}"),
+            Shown::NoDefault => assert_ne!(without.as_ref(), Ok(&all), "{wrong}"),
+            Shown::Example => assert!(without.is_ok(), "{wrong}"),
+        }
     }
+}
+
+#[test]
+fn the_annotated_file_shows_every_key_and_no_other() {
+    let file = Annotated::read(&annotated());
+    for table in &file.tables {
+        let header = match table.header.as_str() {
+            "" => String::new(),
+            header => format!("{header}\n"),
+        };
+        let error = parse(&format!("{header}no_such_key = 1\n")).unwrap_err();
+        let mut takes = accepted(&error).expect(&error);
+        let mut shows: Vec<_> = table.names().map(str::to_owned).collect();
+        shows.extend(file.below(&table.path).map(str::to_owned));
+        takes.sort_unstable();
+        shows.sort_unstable();
+        assert_eq!(shows, takes, "conf/sidecar.toml: {}", table.header);
+    }
+}
+
+#[test]
+fn the_reference_says_what_the_annotated_file_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    compare(Path::new(page), "sidecar.toml", &Annotated::read(&annotated()).markdown()).unwrap();
 }
 
 #[test]

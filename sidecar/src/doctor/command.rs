@@ -1,10 +1,10 @@
 //! The command line of `sidecar doctor`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use satchel_common::cli::{EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{EXIT_UNAVAILABLE, EXIT_USAGE, has_colours};
 
 use super::{Patient, Severity, examine, print};
 
@@ -13,6 +13,14 @@ const EXIT_WARNINGS: u8 = 1;
 /// Exit status when an error was found.
 const EXIT_ERRORS: u8 = 2;
 
+const HELP: &str = "\
+Examples:
+  sidecar doctor --catalina-base /var/lib/tomcat10 --config /etc/satchel/sidecar.toml
+  sidecar doctor --catalina-base /opt/tomcat                  # Tomcat alone
+  sidecar doctor --catalina-base /opt/tomcat --fix-print      # the corrected XML
+
+Exit status: 0 nothing was found, 1 warnings, 2 errors, 64 it was called wrongly.";
+
 /// Look for what goes wrong in practice, and say how it is mended.
 ///
 /// It looks at Tomcat's files, the sidecar's configuration, the store directories, memcached, and what other sidecars have. Nothing is changed. Run
@@ -20,6 +28,7 @@ const EXIT_ERRORS: u8 = 2;
 ///
 /// The exit status is 0 if nothing was found (notes don't count), 1 if the worst is a warning, 2 if there is an error.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Tomcat's directory with conf and webapps. Default: the environment's CATALINA_BASE, or CATALINA_HOME.
     #[arg(long, value_name = "DIR")]
@@ -64,7 +73,7 @@ pub fn run(args: Args) -> ExitCode {
     let said = match (args.fix_print, args.json) {
         (true, _) => print::fixes(&report),
         (_, true) => format!("{:#}\n", print::json(&report)),
-        _ => print::text(&report, std::io::stdout().is_terminal()),
+        _ => print::text(&report, has_colours(&std::io::stdout())),
     };
     // Who has closed the pipe does not want to know.
     let _ = std::io::stdout().write_all(said.as_bytes());

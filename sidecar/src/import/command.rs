@@ -14,8 +14,16 @@ use super::{ImportError, Imported, Line, Options, RecordKeys, Rewritten, Source,
 use crate::config::{Secret, load_keys};
 use crate::stock::store::BELOW;
 
+const HELP: &str = "\
+Examples, in CATALINA_BASE:
+  sidecar import --app /shop --xml new conf/context.xml conf/server.xml > sidecar.toml
+  sidecar import --keys sidecar.toml --app /shop --xml new conf/context.xml conf/server.xml > other.toml
+
+Exit status: 0 all was carried over, 2 something was not, 64 nothing could be.";
+
 /// What the command line says.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Import {
     /// Tomcat's files, as they are: conf/context.xml, conf/server.xml, conf/Catalina/HOST/NAME.xml, META-INF/context.xml.
     #[arg(required = true, value_name = "FILE")]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use satchel_common::cli::{EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::cli::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE};
 use serde_json::Value;
 
 use super::farm::Farm;
@@ -28,11 +28,21 @@ const EXIT_AGAIN: u8 = 75;
 /// An id is never longer.
 const ID_MAX: u64 = 4096;
 
+const HELP: &str = "\
+Examples:
+  sidecar session list --config /etc/satchel/sidecar.toml
+  sidecar session show 5526F95AEB3E88C6F1C0B9C7A5B92E23-n1 --config /etc/satchel/sidecar.toml
+  sidecar session delete - --config /etc/satchel/sidecar.toml < id
+
+Exit status: 0 done, 1 there is no such session, 64 it was called wrongly, 69 memcached can't be asked or the running sidecars have another
+configuration, 75 the session is in use, 78 the configuration is wrong.";
+
 /// Look at stored sessions, and end them.
 ///
 /// It works with a sidecar's configuration, on any machine that reaches memcached. The exit status is 1 if there is no such session, 69 if
 /// memcached can't be asked, 75 if it is to be run again: the session is in use, or a node that is away may have an old copy of it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// The sidecar's configuration.
     #[arg(short, long, value_name = "FILE", global = true)]
@@ -118,7 +128,7 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
     let Some(path) = &args.config else {
         return Err((EXIT_USAGE, "--config FILE is needed: the sidecar's configuration".into()));
     };
-    let config = Config::load(path).map_err(|error| (EXIT_USAGE, error.to_string()))?;
+    let config = Config::load(path).map_err(|error| (EXIT_CONFIG, error.to_string()))?;
     let wait = match &args.command {
         Command::Delete { wait, .. } => *wait,
         _ => config.settings.lock_timeout,
