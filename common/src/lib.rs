@@ -8,6 +8,7 @@ pub mod config;
 pub mod counted;
 pub mod exposure;
 pub mod import;
+pub mod health;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
