@@ -41,7 +41,7 @@ enum Tell {
     /// Open the access log anew (SIGUSR1).
     Reopen,
     /// Finish the requests and end (SIGTERM).
-    Stop,
+    Quit,
 }
 
 impl Tell {
@@ -49,7 +49,7 @@ impl Tell {
         match self {
             Self::Reload => Signal::HUP,
             Self::Reopen => Signal::USR1,
-            Self::Stop => Signal::TERM,
+            Self::Quit => Signal::TERM,
         }
     }
 }

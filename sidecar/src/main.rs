@@ -43,7 +43,7 @@ enum Tell {
     /// Read the configuration again (SIGHUP).
     Reload,
     /// Finish the requests and end (SIGTERM).
-    Stop,
+    Quit,
 }
 
 impl Tell {
@@ -51,7 +51,7 @@ impl Tell {
         match self {
             Self::Drain => Signal::USR2,
             Self::Reload => Signal::HUP,
-            Self::Stop => Signal::TERM,
+            Self::Quit => Signal::TERM,
         }
     }
 }

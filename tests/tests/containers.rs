@@ -44,14 +44,14 @@ fn signals_reach_the_program_that_is_meant_and_no_other() {
     assert_eq!(run("sidecar", &["--signal", "reload", "--pid", &sidecar]), (Some(0), String::new()));
     eventually("it has reloaded", || farm.sidecars[0].reloads() == 1);
     let gateway = farm.gateway.pid().to_string();
-    let (status, said) = run("sidecar", &["-s", "stop", "--pid", &gateway]);
+    let (status, said) = run("sidecar", &["-s", "quit", "--pid", &gateway]);
     assert!(status == Some(69) && said.contains("it is gateway and not a sidecar"), "{said}");
     // Process 1 is something else, outside of a container.
-    let (status, said) = run("gateway", &["-s", "stop"]);
+    let (status, said) = run("gateway", &["-s", "quit"]);
     assert!(status == Some(69) && said.contains("process 1") && said.contains("--pid"), "{said}");
     let (status, said) = run("gateway", &["-s", "drain"]);
     assert!(status == Some(64) && said.contains("reload"), "{said}");
-    assert_eq!(run("gateway", &["-s", "stop", "--pid", &gateway]).0, Some(0));
+    assert_eq!(run("gateway", &["-s", "quit", "--pid", &gateway]).0, Some(0));
     eventually("it has ended", || farm.gateway.process().exit_code() == Some(0));
 }
 
