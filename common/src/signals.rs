@@ -14,7 +14,12 @@ pub fn expect() {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
     let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
     runtime.block_on(async {
-        let told = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::quit()];
+        let told = [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::quit(),
+        ];
         for kind in told {
             early.extend(signal(kind).map(|signal| (kind, signal)));
         }

@@ -27,7 +27,7 @@ struct Args {
     #[arg(short, long, value_name = "SIGNAL", conflicts_with_all = ["config", "test", "health", "upgrade"])]
     signal: Option<Tell>,
     /// Which process that is.
-    #[arg(long, requires = "signal", default_value_t = 1)]
+    #[arg(long, requires = "signal", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     pid: i32,
     #[command(subcommand)]
     command: Option<Command>,

@@ -1,8 +1,7 @@
 //! Command line of the sidecar.
 
-use std::process::ExitCode;
-
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::Signal;
@@ -27,7 +26,7 @@ struct Args {
     #[arg(short, long, value_name = "SIGNAL", conflicts_with_all = ["config", "test", "health"])]
     signal: Option<Tell>,
     /// Which process that is.
-    #[arg(long, requires = "signal", default_value_t = 1)]
+    #[arg(long, requires = "signal", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     pid: i32,
     #[command(flatten)]
     common: Option<Common>,

@@ -11,7 +11,7 @@ use crate::{binaries, needs};
 /// The three newest minor versions. When there is a newer one: here, and in `tests/kubernetes/requirements.txt`.
 pub const VERSIONS: [&str; 3] = ["1.35", "1.36", "1.37"];
 /// The module that has the definitions of the Gateway API.
-const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.7.0";
+const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.6.3";
 /// Where kustomize is built from, if it is not there.
 const KUSTOMIZE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.3";
 
@@ -79,7 +79,8 @@ fn kustomize(directory: &Path) -> Result<Vec<String>, String> {
     }
     let built = directory.join("kustomize");
     if !built.exists() {
-        let go = needs::find("go").ok_or("there is neither kustomize nor kubectl, nor Go to build it with")?;
+        let go =
+            needs::find("go").ok_or("there is neither kustomize nor kubectl, nor Go to build it with")?;
         let install = Command::new(go).args(["install", KUSTOMIZE]).env("GOBIN", directory).status();
         if !install.is_ok_and(|status| status.success()) {
             return Err(format!("{KUSTOMIZE} could not be built"));
@@ -120,7 +121,8 @@ fn crds(directory: &Path) -> Result<PathBuf, String> {
     if crds.exists() {
         return Ok(crds);
     }
-    let go = needs::find("go").ok_or("the definitions of the Gateway API come as a Go module: Go is needed")?;
+    let go =
+        needs::find("go").ok_or("the definitions of the Gateway API come as a Go module: Go is needed")?;
     let output = Command::new(go).args(["mod", "download", "-json", GATEWAY_API]).output();
     let output = output.map_err(|error| error.to_string())?;
     let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! Applications that others have written, shared between two Tomcats as they are: Debian's examples, and Apache Shiro's sample from Maven's repository.
 
 // Helpers outside a #[test] function are tests too.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,8 @@ fn launch(version: TomcatVersion, path: &str, application: &Path, store: &Path, 
 
 /// Where a redirect leads to, without scheme and host.
 fn location(response: &Response) -> String {
-    let location = response.header("location").unwrap_or_else(|| panic!("{} {}", response.status, response.text()));
+    let location =
+        response.header("location").unwrap_or_else(|| panic!("{} {}", response.status, response.text()));
     match location.split_once("://") {
         Some((_, rest)) => rest[rest.find('/').unwrap()..].to_owned(),
         None => location.to_owned(),
@@ -105,7 +106,8 @@ fn debians_examples_are_shared() {
     user = pair.other(&user);
     assert!(user.get(protected).text().contains("j_security_check"));
     user = pair.other(&user);
-    let answer = user.post("/examples/jsp/security/protected/j_security_check", "j_username=tomcat&j_password=secret");
+    let answer =
+        user.post("/examples/jsp/security/protected/j_security_check", "j_username=tomcat&j_password=secret");
     assert!(matches!(answer.status, 302 | 303), "{} {}", answer.status, answer.text());
     for _ in 0..4 {
         user = pair.other(&user);
@@ -125,7 +127,9 @@ fn shiro() -> Result<PathBuf, String> {
         let jar = needs::find("jar").unwrap();
         runs.mvn(&["dependency:copy", "-DoutputDirectory=.", &artifact])
             && runs.run(Command::new("mkdir").arg(&unpacked))
-            && runs.run(Command::new("sh").args(["-c", "cd \"$0\" && \"$1\" xf \"../$0.war\"", &unpacked]).arg(jar))
+            && runs.run(
+                Command::new("sh").args(["-c", "cd \"$0\" && \"$1\" xf \"../$0.war\"", &unpacked]).arg(jar),
+            )
     })
 }
 
@@ -133,7 +137,9 @@ fn shiro() -> Result<PathBuf, String> {
 fn shiros_sample_is_shared_with_its_logins() {
     let application = match (TomcatVersion::V9_0.home(), shiro()) {
         (Ok(_), Ok(application)) => application,
-        (tomcat, shiro) => return needs::skipped("Apache Shiro's sample", &format!("{:?} {:?}", tomcat.err(), shiro.err())),
+        (tomcat, shiro) => {
+            return needs::skipped("Apache Shiro's sample", &format!("{:?} {:?}", tomcat.err(), shiro.err()));
+        }
     };
     let pair = Pair::start(TomcatVersion::V9_0, "/shop", &application);
     let mut user = pair.sidecars[0].client();

@@ -10,7 +10,8 @@ use std::process::{Command, Output};
 use satchel_tests::{Farm, Gateway, binaries, eventually};
 
 fn run(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = Command::new(binaries::binary(program)).args(arguments).output().unwrap();
+    let Output { status, stdout, stderr } =
+        Command::new(binaries::binary(program)).args(arguments).output().unwrap();
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
 }
 
@@ -62,12 +63,16 @@ fn papers_are_made_from_the_command_line_itself() {
         ("gateway", ["gateway.1", "gateway-import.1", "gateway.bash"]),
         ("sidecar", ["sidecar.1", "sidecar-session-show.1", "sidecar.bash"]),
     ] {
-        assert_eq!(run(program, &["papers", &directory.path().display().to_string()]), (Some(0), String::new()));
+        assert_eq!(
+            run(program, &["papers", &directory.path().display().to_string()]),
+            (Some(0), String::new())
+        );
         for page in pages {
             let text = fs::read_to_string(directory.path().join(page)).unwrap();
             assert!(text.contains("config") || text.contains("nginx"), "{page}: {text}");
         }
-        let bash = Command::new("bash").arg("-n").arg(directory.path().join(format!("{program}.bash"))).output();
+        let bash =
+            Command::new("bash").arg("-n").arg(directory.path().join(format!("{program}.bash"))).output();
         assert!(bash.unwrap().stderr.is_empty());
         for name in [format!("_{program}"), format!("{program}.fish")] {
             assert!(directory.path().join(&name).exists(), "{name}");

@@ -27,8 +27,10 @@ fn with_gateway_api(overlay: &str) -> tempfile::TempDir {
 /// The pods of Deployments and StatefulSets, with the names of these.
 fn pods(resources: &[Value]) -> Vec<(String, Value)> {
     let pods = resources.iter().filter(|resource| resource["spec"]["template"]["spec"].is_object());
-    pods.map(|one| (one["metadata"]["name"].as_str().unwrap().to_owned(), one["spec"]["template"]["spec"].clone()))
-        .collect()
+    pods.map(|one| {
+        (one["metadata"]["name"].as_str().unwrap().to_owned(), one["spec"]["template"]["spec"].clone())
+    })
+    .collect()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
@@ -50,7 +52,9 @@ fn is_restricted(name: &str, pod: &Value) {
     for volume in list(pod, "volumes") {
         let kinds: Vec<_> = volume.as_object().unwrap().keys().filter(|key| *key != "name").collect();
         assert!(
-            kinds.iter().all(|kind| matches!(kind.as_str(), "configMap" | "emptyDir" | "projected" | "secret")),
+            kinds
+                .iter()
+                .all(|kind| matches!(kind.as_str(), "configMap" | "emptyDir" | "projected" | "secret")),
             "{volume}"
         );
     }
@@ -64,7 +68,9 @@ fn is_restricted(name: &str, pod: &Value) {
         for probe in ["readinessProbe", "livenessProbe"] {
             assert!(container[probe].is_object(), "{probe}: {container}");
         }
-        let user = container["securityContext"]["runAsUser"].as_u64().or(pod["securityContext"]["runAsUser"].as_u64());
+        let user = container["securityContext"]["runAsUser"]
+            .as_u64()
+            .or(pod["securityContext"]["runAsUser"].as_u64());
         assert!(user.is_some_and(|user| user > 10_000), "{container}");
     }
     assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
@@ -85,14 +91,19 @@ fn the_manifests_are_valid_for_the_newest_versions_of_kubernetes() {
         other.path().join("overlays/production"),
     ] {
         let rendered = kubernetes.render(&overlay);
-        let resources = kubernetes.check(&rendered).unwrap_or_else(|wrong| panic!("{}: {wrong}", overlay.display()));
+        let resources =
+            kubernetes.check(&rendered).unwrap_or_else(|wrong| panic!("{}: {wrong}", overlay.display()));
         let pods = pods(&resources);
         assert_eq!(pods.len(), 3, "gateway, Tomcat, memcached");
         for (name, pod) in &pods {
             is_restricted(name, pod);
         }
         let names = |kind: &str| {
-            resources.iter().filter(|one| one["kind"] == kind).map(|one| one["metadata"]["name"].clone()).collect::<Vec<_>>()
+            resources
+                .iter()
+                .filter(|one| one["kind"] == kind)
+                .map(|one| one["metadata"]["name"].clone())
+                .collect::<Vec<_>>()
         };
         for kind in ["Service", "PodDisruptionBudget", "NetworkPolicy"] {
             assert_eq!(names(kind).len(), 3, "{kind}: {:?}", names(kind));
@@ -104,8 +115,14 @@ fn the_manifests_are_valid_for_the_newest_versions_of_kubernetes() {
         // The sidecar is one: it starts before Tomcat and ends after it.
         let tomcat = &pods.iter().find(|(name, _)| name == "tomcat").unwrap().1;
         let sidecar = list(tomcat, "initContainers")[0];
-        assert_eq!((sidecar["name"].as_str(), sidecar["restartPolicy"].as_str()), (Some("sidecar"), Some("Always")));
-        assert_eq!(sidecar["lifecycle"]["preStop"]["exec"]["command"], serde_json::json!(["sidecar", "--signal", "drain"]));
+        assert_eq!(
+            (sidecar["name"].as_str(), sidecar["restartPolicy"].as_str()),
+            (Some("sidecar"), Some("Always"))
+        );
+        assert_eq!(
+            sidecar["lifecycle"]["preStop"]["exec"]["command"],
+            serde_json::json!(["sidecar", "--signal", "drain"])
+        );
         let store = list(tomcat, "volumes").into_iter().find(|volume| volume["name"] == "store").unwrap();
         assert_eq!(store["emptyDir"]["medium"], "Memory");
         let mounts = |container: &Value| list(container, "volumeMounts").iter().any(|m| m["name"] == "store");
@@ -151,17 +168,24 @@ fn what_the_manifests_say_is_what_the_rest_of_conf_says() {
     let xml = conf("kubernetes/base/server.xml");
     assert_eq!(xml.matches(host).count(), 1);
     assert_eq!(without_comment(&xml.replace(host, "")), without_comment(&conf("tomcat-11.0.xml")));
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("webapp/ShowSession.jsp")).unwrap();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("webapp/ShowSession.jsp")).unwrap();
     assert_eq!(conf("kubernetes/overlays/demo/ShowSession.jsp"), page);
 
     // A node for each memcached.
     let sidecar = conf("kubernetes/base/sidecar.toml");
-    let replicas: usize =
-        conf("kubernetes/base/memcached.yaml").lines().find_map(|l| l.trim().strip_prefix("replicas: ")?.parse().ok()).unwrap();
-    let nodes: Vec<String> = (0..replicas).map(|n| format!("n{}:memcached-{n}.memcached:11211", n + 1)).collect();
+    let replicas: usize = conf("kubernetes/base/memcached.yaml")
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("replicas: ")?.parse().ok())
+        .unwrap();
+    let nodes: Vec<String> =
+        (0..replicas).map(|n| format!("n{}:memcached-{n}.memcached:11211", n + 1)).collect();
     assert!(sidecar.contains(&format!("nodes = \"{}\"\n", nodes.join(", "))), "{nodes:?}");
     let tomcat = conf("kubernetes/base/tomcat.yaml");
-    assert!(xml.contains("directory=\"/dev/shm/satchel/ROOT\"") && sidecar.contains("directory = \"/dev/shm/satchel/ROOT\""));
+    assert!(
+        xml.contains("directory=\"/dev/shm/satchel/ROOT\"")
+            && sidecar.contains("directory = \"/dev/shm/satchel/ROOT\"")
+    );
     assert!(tomcat.contains("mountPath: /dev/shm/satchel }"));
 
     // Both programs take what they are given, there and in compose.yaml.
@@ -175,7 +199,8 @@ fn what_the_manifests_say_is_what_the_rest_of_conf_says() {
                 text += &format!("keys = [\"{KEY}\"]\nindex_key = \"{KEY}\"\n");
             }
             fs::write(&file, text).unwrap();
-            let output = Command::new(binaries::binary(program)).args(["--test", "-c"]).arg(&file).output().unwrap();
+            let output =
+                Command::new(binaries::binary(program)).args(["--test", "-c"]).arg(&file).output().unwrap();
             assert!(output.status.success(), "{place}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }

@@ -20,7 +20,7 @@ use satchel_tests::sidecar::KEY;
 use satchel_tests::{Client, Farm, Gateway, Memcached, Tomcat, TomcatVersion, binaries, eventually, ports};
 
 /// In place of the manifests' 15 s and 20 s: longer than any request here, and than the gateway takes to hear of it.
-const PRE_STOP: Duration = Duration::from_secs(2);
+const PRE_STOP: Duration = Duration::from_secs(3);
 
 /// A file of the manifests, with these texts replaced, each of which is there.
 fn file<const N: usize>(name: &str, replaced: [(&str, String); N]) -> String {
@@ -35,7 +35,8 @@ fn file<const N: usize>(name: &str, replaced: [(&str, String); N]) -> String {
 fn probe(tomcat: u16) -> String {
     let manifest = fs::read_to_string(manifests().join("base/tomcat.yaml")).unwrap();
     let (_, text) = manifest.split_once("- >-\n").unwrap();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.ends_with(':') && !line.contains("Seconds:"));
+    let lines =
+        text.lines().map(str::trim).take_while(|line| !line.ends_with(':') && !line.contains("Seconds:"));
     let command = lines.collect::<Vec<_>>().join(" ");
     assert!(command.contains("/dev/tcp/127.0.0.1/8080"), "{command}");
     command.replace("/8080", &format!("/{tomcat}"))
@@ -68,7 +69,8 @@ impl Cluster {
         let address = format!("127.0.1.{n}");
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let store = directory.path().join("ROOT");
-        let prepared = Tomcat::version(TomcatVersion::V10_1).host_address(&address).context("/", &store).prepare();
+        let prepared =
+            Tomcat::version(TomcatVersion::V10_1).host_address(&address).context("/", &store).prepare();
         let mut text = file(
             "sidecar.toml",
             [
@@ -183,12 +185,14 @@ impl Users {
                             client = client.at(port.load(Ordering::Relaxed));
                         }
                         n += 1;
-                        // One in twelve takes its time, up to three quarters of what a pod waits for.
-                        let ms = if (n + user as i64) % 12 == 0 { 1500 } else { 25 };
+                        // One in twelve takes its time, though less than a pod waits.
+                        let ms = if (n + user as i64) % 12 == 0 { 1200 } else { 25 };
                         let form = [("Content-Type", "text/plain")];
                         match client.try_send("POST", &format!("/kind/small?ms={ms}"), &form, b"some body") {
                             Ok(answer) if answer.status == 200 && answer.number("n") == Some(n) => {}
-                            Ok(answer) => wrong.push(format!("user {user}, {n}: {} {}", answer.status, answer.text())),
+                            Ok(answer) => {
+                                wrong.push(format!("user {user}, {n}: {} {}", answer.status, answer.text()))
+                            }
                             Err(error) => wrong.push(format!("user {user}, {n}: {error}")),
                         }
                         done.fetch_add(1, Ordering::Relaxed);
@@ -207,7 +211,8 @@ impl Users {
     fn go_on(&self, requests: usize) {
         let before = self.done.load(Ordering::Relaxed);
         eventually("requests are answered", || {
-            self.done.load(Ordering::Relaxed) >= before + requests || self.users.iter().any(JoinHandle::is_finished)
+            self.done.load(Ordering::Relaxed) >= before + requests
+                || self.users.iter().any(JoinHandle::is_finished)
         });
     }
 
@@ -253,7 +258,8 @@ fn a_rolling_update_loses_no_request_and_no_change() {
     users.go_on(60);
 
     let mut stranger = new.client();
-    let servers: std::collections::BTreeSet<_> = (0..8).filter_map(|_| stranger.get("/whoami").field("server")).collect();
+    let servers: std::collections::BTreeSet<_> =
+        (0..8).filter_map(|_| stranger.get("/whoami").field("server")).collect();
     assert_eq!(servers, ["127.0.1.3", "127.0.1.4"].map(str::to_owned).into());
     assert!(users.finish() >= 240);
 }
