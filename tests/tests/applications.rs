@@ -65,7 +65,7 @@ fn launch(version: TomcatVersion, path: &str, application: &Path, store: &Path, 
         assert_eq!(text.matches(this).count(), 1, "{this}");
         text = text.replace(this, by);
     }
-    let base = Tomcat::base(version, &format!("127.0.0.{}", n + 2));
+    let base = Tomcat::empty_base(version, &format!("127.0.0.{}", n + 2));
     fs::write(base.path().join("conf/server.xml"), text).unwrap();
     // As its own examples ask for.
     let users = r#"<tomcat-users><user username="tomcat" password="secret" roles="tomcat"/></tomcat-users>"#;
