@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::Signal;
 use satchel_common::cli::{self, Common, EXIT_UNAVAILABLE, EXIT_USAGE};
-use satchel_common::{health, logging};
+use satchel_common::{health, logging, papers, tell};
 use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
 use sidecar::{doctor, run, session};
@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version = cli::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version = papers::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => return doctor::command::run(args),
         Some(Command::Import(args)) => return import::run(&args),
         Some(Command::Session(args)) => return session::command::run(args),
-        Some(Command::Papers { directory }) => return cli::write_papers::<Args>(&directory),
+        Some(Command::Papers { directory }) => return papers::write::<Args>(&directory),
         None => {}
     }
     if args.new_keys {
@@ -91,8 +91,8 @@ pub fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    if let Some(tell) = args.signal {
-        return cli::tell("sidecar", args.pid, tell.signal());
+    if let Some(what) = args.signal {
+        return tell::tell("sidecar", args.pid, what.signal());
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");
