@@ -44,7 +44,7 @@ fn ask(admin: SocketAddr) -> io::Result<(bool, String)> {
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&*answer, ""));
     Ok((head.starts_with("HTTP/1.1 200 "), body.trim().to_owned()))
 }
 

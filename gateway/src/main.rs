@@ -8,7 +8,7 @@ use gateway::config::Config;
 use gateway::{import, run};
 use rustix::process::Signal;
 use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
-use satchel_common::{health, logging};
+use satchel_common::{health, logging, papers, tell};
 
 /// Measured: see docs/performance.md.
 #[global_allocator]
@@ -32,7 +32,7 @@ Exit status: 0 all was carried over, 2 something was not, 64 nothing could be.";
 
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
-#[command(version = cli::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+#[command(version = papers::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     #[command(flatten)]
     common: Option<Common>,
@@ -94,8 +94,8 @@ fn main() -> ExitCode {
     };
     match (args.command, args.signal, args.common) {
         (Some(Command::Import { file }), ..) => import(&file),
-        (Some(Command::Papers { directory }), ..) => cli::write_papers::<Args>(&directory),
-        (None, Some(tell), _) => cli::tell("gateway", args.pid, tell.signal()),
+        (Some(Command::Papers { directory }), ..) => papers::write::<Args>(&directory),
+        (None, Some(what), _) => tell::tell("gateway", args.pid, what.signal()),
         (None, None, Some(common)) => serve(&common, args.upgrade),
         (None, None, None) => {
             eprintln!("--config FILE is needed; see --help");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::Signal;
 use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE};
-use satchel_common::{health, logging};
+use satchel_common::{health, logging, papers, tell};
 use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
 use sidecar::{doctor, run, session};
@@ -30,7 +30,7 @@ Exit status: 0 after a stop, 64 it was called wrongly, 69 it could not start, 78
 
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version = cli::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+#[command(version = papers::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => return doctor::command::run(args),
         Some(Command::Import(args)) => return import::run(&args),
         Some(Command::Session(args)) => return session::command::run(args),
-        Some(Command::Papers { directory }) => return cli::write_papers::<Args>(&directory),
+        Some(Command::Papers { directory }) => return papers::write::<Args>(&directory),
         None => {}
     }
     if args.new_keys {
@@ -101,8 +101,8 @@ pub fn main() -> ExitCode {
         let printed = cli::print(&format!("keys = [\"{key}\"]\nindex_key = \"{index_key}\"\n"));
         return printed.map_or(ExitCode::from(EXIT_UNAVAILABLE), |()| ExitCode::SUCCESS);
     }
-    if let Some(tell) = args.signal {
-        return cli::tell("sidecar", args.pid, tell.signal());
+    if let Some(what) = args.signal {
+        return tell::tell("sidecar", args.pid, what.signal());
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");

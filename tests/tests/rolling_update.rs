@@ -1,8 +1,9 @@
 //! A rolling update as on Kubernetes, with real processes, the shipped configuration, and the order of signals that a kubelet keeps: no request and no change of a
 //! session is lost.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -139,7 +140,7 @@ impl Cluster {
 }
 
 /// The manifests' probe of a pod's readiness, by the program's own health check.
-fn is_ready(config: &PathBuf) -> bool {
+fn is_ready(config: &Path) -> bool {
     let program = binaries::binary(if config.ends_with("sidecar.toml") { "sidecar" } else { "gateway" });
     Command::new(program).arg("--config").arg(config).arg("--health").output().unwrap().status.success()
 }
@@ -255,9 +256,8 @@ fn a_rolling_update_loses_no_request_and_no_change() {
     users.go_on(60);
 
     let mut stranger = new.client();
-    let servers: std::collections::BTreeSet<_> =
-        (0..8).filter_map(|_| stranger.get("/whoami").field("server")).collect();
-    assert_eq!(servers, ["127.0.1.3", "127.0.1.4"].map(str::to_owned).into());
+    let servers: BTreeSet<String> = (0..8).filter_map(|_| stranger.get("/whoami").field("server")).collect();
+    assert_eq!(servers, BTreeSet::from(["127.0.1.3".to_owned(), "127.0.1.4".to_owned()]));
     assert!(users.finish() >= 240);
 }
 

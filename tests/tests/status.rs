@@ -51,6 +51,7 @@ fn pictures() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path =
         std::env::var_os("SATCHEL_SCREENSHOTS").map_or_else(|| directory.path().to_owned(), PathBuf::from);
+    std::fs::create_dir_all(&path).unwrap();
     (directory, path)
 }
 

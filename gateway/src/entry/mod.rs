@@ -59,7 +59,7 @@ impl ServerApp for Entry {
         }
         let mut next = Some(ReusedHttpStream::new(stream, None));
         while let Some((stream, settings)) = next.map(ReusedHttpStream::consume) {
-            let mut session = ServerSession::new_http1(begins(stream, shutdown).await?);
+            let mut session = ServerSession::new_http1(begins(stream).await?);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
@@ -69,15 +69,11 @@ impl ServerApp for Entry {
     }
 }
 
-/// Waits for the next request of a connection. `None`: the client has left or is silent for too long, or the process ends.
-async fn begins(stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+/// Waits for the next request of a connection. `None`: the client has left, or is silent for too long. It may come while the process stops: then it
+/// is answered, and is the last.
+async fn begins(stream: Stream) -> Option<Stream> {
     let stream = stream.into_any().downcast::<Guarded>().ok()?;
-    let mut shutdown = shutdown.clone();
-    tokio::select! {
-        biased;
-        begun = stream.begins() => begun.map(|stream| stream as Stream),
-        _ = shutdown.wait_for(|ends| *ends) => None,
-    }
+    stream.begins().await.map(|stream| stream as Stream)
 }
 
 impl Entry {
