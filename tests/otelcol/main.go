@@ -28,6 +28,7 @@ func main() {
 		BuildInfo: component.BuildInfo{Command: "otelcol", Description: "for a test", Version: "0"},
 		Factories: factories,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
+			DefaultScheme:     "file",
 			ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()},
 		}},
 	}
