@@ -252,7 +252,8 @@ fn every_warning_and_error_is_on_the_page() {
     let page = troubleshooting();
     let told: Vec<&str> = page.lines().flat_map(|line| spans(line, true)).collect();
     // They tell whoever is at the terminal, and say what to do themselves.
-    let by_themselves = ["/import/", "/stock/", "/doctor/", "/session/", "/file/java/", "gateway/src/routing/"];
+    let by_themselves =
+        ["/import/", "/stock/", "/doctor/", "/session/", "/file/java/", "gateway/src/routing/"];
     let (mut found, mut missing) = (0, Vec::new());
     for (path, source) in sources() {
         let place = path.to_string_lossy().into_owned();
