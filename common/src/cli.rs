@@ -1,19 +1,29 @@
 //! The command line that both programs have.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-/// nginx's `-c` and `-t`.
+use clap::CommandFactory;
+use clap_complete::Shell;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// nginx's `-c` and `-t`, and a look at the process that runs.
 #[derive(Debug, clap::Args)]
 pub struct Common {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// Check the configuration whole, say whether it is good, and exit.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "health")]
     pub test: bool,
+    /// Ask the process that runs with this configuration, at its admin address, whether it is ready; exit with 0 if it is, and with 1 if not. For health checks of
+    /// containers.
+    #[arg(long)]
+    pub health: bool,
 }
 
 /// Exit status for a wrong command line (EX_USAGE of sysexits.h).
@@ -54,6 +64,55 @@ pub fn has_colours(out: &impl IsTerminal) -> bool {
 
 fn wants_colours(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+/// What `--version` says: the version, and the commit if `SATCHEL_COMMIT` named it when this was built.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match option_env!("SATCHEL_COMMIT") {
+            Some(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+            _ => version.to_owned(),
+        }
+    })
+}
+
+/// Sends `signal` to the process `pid`, if it is a `program`: by default that is process 1, which is something else outside of a container.
+pub fn tell(program: &str, pid: i32, signal: Signal) -> ExitCode {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let told = match (name.trim_end(), Pid::from_raw(pid)) {
+        (name, Some(pid)) if name == program => kill_process(pid, signal).map_err(|error| error.to_string()),
+        ("", _) => Err("there is no such process".into()),
+        (other, _) => Err(format!("it is {other} and not a {program}")),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("process {pid} cannot be told: {why}. Name the {program}'s with --pid");
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+    }
+}
+
+/// Writes the manual pages (`NAME.1`, one for each command) and the completions of bash, fish and zsh into a directory, from the command line's own definition.
+pub fn write_papers<T: CommandFactory>(directory: &Path) -> ExitCode {
+    let papers = || -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let name = T::command().get_name().to_owned();
+        clap_mangen::generate_to(T::command(), directory)?;
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+            clap_complete::generate_to(shell, &mut T::command(), &name, directory)?;
+        }
+        Ok(())
+    };
+    match papers() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot write into {}: {error}", directory.display());
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod counted;
 pub mod exposure;
+pub mod health;
 pub mod import;
 pub mod listen;
 pub mod logging;

@@ -7,14 +7,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 static EARLY: Mutex<Vec<(SignalKind, Signal)>> = Mutex::new(Vec::new());
 
-/// From now on SIGHUP, SIGUSR1 and SIGQUIT do not end this process, and the first two wait until somebody [listens](listen) for them: they come
+/// From now on SIGHUP, SIGUSR1, SIGUSR2 and SIGQUIT do not end this process, and all but the last wait until somebody [listens](listen) for them: they come
 /// early when a service manager reloads what it has just started.
 pub fn expect() {
     // The runtime may go; what was registered with it stays, and the next one hears it.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
     let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
     runtime.block_on(async {
-        for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::quit()] {
+        let told = [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::quit(),
+        ];
+        for kind in told {
             early.extend(signal(kind).map(|signal| (kind, signal)));
         }
     });

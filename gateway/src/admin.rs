@@ -77,7 +77,7 @@ impl ServeHttp for Admin {
                 Answer::json(&self.recent.status(&running, &self.metrics, &self.sidecars, history).await)
             }
             ("/metrics", _) => Answer::metrics(self.exposition.render(&accept(session))),
-            ("/ready", _) => Answer::text(StatusCode::OK, "ready"),
+            ("/ready", _) => self.ready(),
             (path, _) => Answer::shared(path).unwrap_or_else(|| {
                 let known = "only /, /status.json, /metrics, /ready and /servers are here";
                 Answer::text(StatusCode::NOT_FOUND, known)
@@ -93,6 +93,18 @@ impl Admin {
         let counted = (shared.clone(), metrics.clone());
         let exposition = Exposition::new(move |page| collect(page, &counted.0, &counted.1));
         Self { shared, metrics, recent, sidecars: Sidecars::default(), exposition }
+    }
+
+    /// Ready: requests have somewhere to go. A gateway that has just started may not have found its servers yet; what was found once stays.
+    fn ready(&self) -> Answer {
+        let running = self.shared.load();
+        match running.upstreams.iter().find(|upstream| upstream.peers().is_empty()) {
+            Some(upstream) => Answer::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("upstream {}: no server has been found yet", upstream.name),
+            ),
+            None => Answer::text(StatusCode::OK, "ready"),
+        }
     }
 
     /// Drains a server, or enables it again. The token is asked for in a field of the header that no browser sends by itself, and before

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use gateway::config::Config;
 use gateway::{import, run};
+use rustix::process::Signal;
 use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_INCOMPLETE, EXIT_UNAVAILABLE, EXIT_USAGE};
-use satchel_common::logging;
+use satchel_common::{health, logging};
 
 /// Measured: see docs/performance.md.
 #[global_allocator]
@@ -31,15 +32,42 @@ Exit status: 0 all was carried over, 2 something was not, 64 nothing could be.";
 
 /// Balances requests over Tomcats, without session affinity.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+#[command(version = cli::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     #[command(flatten)]
     common: Option<Common>,
     /// Take the listeners over from the process that runs with the same upgrade_sock, and let it finish (after this one has started, send it SIGQUIT).
     #[arg(short, long)]
     upgrade: bool,
+    /// Tell the gateway that runs (nginx's -s).
+    #[arg(short, long, value_name = "SIGNAL", conflicts_with_all = ["config", "test", "health", "upgrade"])]
+    signal: Option<Tell>,
+    /// Which process that is.
+    #[arg(long, requires = "signal", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What a gateway can be told.
+#[derive(Clone, Copy, ValueEnum)]
+enum Tell {
+    /// Read the configuration again (SIGHUP).
+    Reload,
+    /// Open the access log anew (SIGUSR1).
+    Reopen,
+    /// Finish the requests and end (SIGTERM).
+    Quit,
+}
+
+impl Tell {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Reload => Signal::HUP,
+            Self::Reopen => Signal::USR1,
+            Self::Quit => Signal::TERM,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -51,6 +79,12 @@ enum Command {
         /// The nginx.conf; its includes are read too.
         file: PathBuf,
     },
+    /// Write manual pages and completions of shells into a directory, for packages.
+    #[command(hide = true)]
+    Papers {
+        /// The directory; it is made if it is not there.
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -58,10 +92,12 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(status) => return status,
     };
-    match (args.command, args.common) {
-        (Some(Command::Import { file }), _) => import(&file),
-        (None, Some(common)) => serve(&common, args.upgrade),
-        (None, None) => {
+    match (args.command, args.signal, args.common) {
+        (Some(Command::Import { file }), ..) => import(&file),
+        (Some(Command::Papers { directory }), ..) => cli::write_papers::<Args>(&directory),
+        (None, Some(tell), _) => cli::tell("gateway", args.pid, tell.signal()),
+        (None, None, Some(common)) => serve(&common, args.upgrade),
+        (None, None, None) => {
             eprintln!("--config FILE is needed; see --help");
             ExitCode::from(EXIT_USAGE)
         }
@@ -95,6 +131,9 @@ fn serve(common: &Common, upgrade: bool) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if common.health {
+        return health::health(config.admin);
+    }
     if common.test {
         if let Err(error) = gateway::access_log::check(&config.access_log) {
             eprintln!("{}: {error}", common.config.display());

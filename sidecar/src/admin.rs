@@ -54,8 +54,11 @@ impl Admin {
         Self { core, recent, exposition: Exposition::new(move |page| collect(page, &counted)) }
     }
 
-    /// Ready: sessions can be stored. Whether Tomcat answers is Tomcat's own probe's business.
+    /// Ready: sessions can be stored, and Tomcat is not about to be stopped. Whether Tomcat answers is Tomcat's own probe's business.
     fn ready(&self) -> Answer {
+        if self.core.leaving.has_begun() {
+            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining");
+        }
         let nodes = &self.core.nodes;
         let down: Vec<_> =
             nodes.all().filter(|n| !nodes.is_up(*n)).map(|n| nodes.name(n).to_string()).collect();

@@ -17,6 +17,7 @@ pub mod file;
 mod finish;
 pub mod id;
 pub mod import;
+pub mod leaving;
 pub mod lock;
 pub mod memcached;
 pub mod metrics;

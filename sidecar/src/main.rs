@@ -1,10 +1,12 @@
 //! Command line of the sidecar.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use rustix::process::Signal;
 use satchel_common::cli::{self, Common, EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE};
-use satchel_common::logging;
+use satchel_common::{health, logging};
 use sidecar::config::{Config, Secret};
 use sidecar::import::command::{self as import, Import};
 use sidecar::{doctor, run, session};
@@ -22,20 +24,48 @@ Examples:
   sidecar doctor --catalina-base /opt/tomcat --config /etc/satchel/sidecar.toml
   sidecar session list --config /etc/satchel/sidecar.toml
 
-Signals: HUP reads the configuration again, TERM finishes what runs and ends, INT ends at once.
+Signals: HUP reads the configuration again, USR2 (`--signal drain`) sends requests to other servers before Tomcat is stopped, TERM finishes what runs
+and ends, INT ends at once.
 Exit status: 0 after a stop, 64 it was called wrongly, 69 it could not start, 78 the configuration is wrong.";
 
 /// Carries the sessions of the Tomcat beside it to and from memcached.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
+#[command(version = cli::version(), args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = HELP)]
 struct Args {
     /// Print new keys for the [record] table and exit.
     #[arg(long, exclusive = true)]
     new_keys: bool,
+    /// Tell the sidecar that runs (nginx's -s).
+    #[arg(short, long, value_name = "SIGNAL", conflicts_with_all = ["config", "test", "health"])]
+    signal: Option<Tell>,
+    /// Which process that is.
+    #[arg(long, requires = "signal", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
     #[command(flatten)]
     common: Option<Common>,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What a sidecar can be told.
+#[derive(Clone, Copy, ValueEnum)]
+enum Tell {
+    /// Tomcat is about to be stopped: "/ready" says no at once, and 5 s later requests are sent on to other servers (SIGUSR2).
+    Drain,
+    /// Read the configuration again (SIGHUP).
+    Reload,
+    /// Finish the requests and end (SIGTERM).
+    Quit,
+}
+
+impl Tell {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Drain => Signal::USR2,
+            Self::Reload => Signal::HUP,
+            Self::Quit => Signal::TERM,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -45,6 +75,12 @@ enum Command {
     Import(Import),
     Doctor(doctor::command::Args),
     Session(session::command::Args),
+    /// Write manual pages and completions of shells into a directory, for packages.
+    #[command(hide = true)]
+    Papers {
+        /// The directory; it is made if it is not there.
+        directory: PathBuf,
+    },
 }
 
 /// Reads the command line, and runs.
@@ -57,12 +93,16 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => return doctor::command::run(args),
         Some(Command::Import(args)) => return import::run(&args),
         Some(Command::Session(args)) => return session::command::run(args),
+        Some(Command::Papers { directory }) => return cli::write_papers::<Args>(&directory),
         None => {}
     }
     if args.new_keys {
         let (key, index_key) = (Secret::random().encoded(), Secret::random().encoded());
         let printed = cli::print(&format!("keys = [\"{key}\"]\nindex_key = \"{index_key}\"\n"));
         return printed.map_or(ExitCode::from(EXIT_UNAVAILABLE), |()| ExitCode::SUCCESS);
+    }
+    if let Some(tell) = args.signal {
+        return cli::tell("sidecar", args.pid, tell.signal());
     }
     let Some(common) = args.common else {
         eprintln!("--config FILE is needed; see --help");
@@ -75,6 +115,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if common.health {
+        return health::health(config.admin);
+    }
     if common.test {
         match run::tomcat_address(&config) {
             Ok(tomcat) => {

@@ -30,6 +30,7 @@ use crate::exchange::late::Late;
 use crate::exchange::outbox::Outbox;
 use crate::exchange::{Core, Settings};
 use crate::file::{DirectoryError, StoreDirectory};
+use crate::leaving::on_sigusr2;
 use crate::lock::Locks;
 use crate::memcached::{Node, Nodes, Pool};
 use crate::metrics::Metrics;
@@ -203,6 +204,7 @@ pub(crate) fn core_without_tomcat(
         late: Late::default(),
         learned: Default::default(),
         gathering: Default::default(),
+        leaving: Default::default(),
         away_known,
     };
     (core, away)
@@ -258,6 +260,7 @@ impl BackgroundService for Housekeeping {
                 }
             },
             on_sighup(core.clone(), &self.path, self.config.clone()),
+            on_sigusr2(core.clone()),
         );
     }
 }

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 /// Debian's Tomcat 10.1, complete.
 pub const DEBIAN_TOMCAT: &str = "/usr/share/tomcat10";
+/// Its example applications.
+pub const DEBIAN_EXAMPLES: &str = "/usr/share/tomcat10-examples/examples";
 
 /// Makes sure that memcached, Tomcat 10.1 and a JDK are there.
 ///
@@ -73,6 +75,27 @@ pub fn ensure_prometheus() {
     install(|| if find("prometheus").is_none() { vec!["prometheus"] } else { Vec::new() });
 }
 
+/// Makes sure that there is a Python that can make environments of its own.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_python() {
+    install(|| {
+        let has = |module: &str| {
+            let python = find("python3").map(|python| Command::new(python).args(["-c", module]).output());
+            python.is_some_and(|output| output.is_ok_and(|output| output.status.success()))
+        };
+        if has("import ensurepip, venv") { Vec::new() } else { vec!["python3-venv"] }
+    });
+}
+
+/// Makes sure that the example applications of Debian's Tomcat are there.
+///
+/// # Panics
+/// As [`ensure`].
+pub fn ensure_examples() {
+    install(|| if Path::new(DEBIAN_EXAMPLES).exists() { Vec::new() } else { vec!["tomcat10-examples"] });
+}
 fn install(missing: fn() -> Vec<&'static str>) {
     let lock = File::create(std::env::temp_dir().join("satchel-install.lock")).unwrap();
     lock.lock().unwrap();

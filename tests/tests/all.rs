@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod applications;
 mod balancing;
 mod broken_servers;
 mod buffering;
 mod concurrency;
+mod containers;
 mod contexts;
 mod copies;
 mod crash;
@@ -27,6 +29,7 @@ mod gateway;
 mod hostile;
 mod import_context;
 mod kinds;
+mod kubernetes;
 mod large;
 mod locking;
 mod login;
@@ -40,6 +43,7 @@ mod outbox;
 mod privilege;
 mod reload;
 mod rollback;
+mod rolling_update;
 mod secrets;
 mod session_command;
 mod settings;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::process::Signal;
-use satchel_tests::process::Process;
-use satchel_tests::{Client, Gateway, Link, Tomcat, TomcatVersion, eventually, needs, ports};
+use satchel_tests::dns::Dns;
+use satchel_tests::{Client, Gateway, Link, Tomcat, TomcatVersion, eventually};
 
 /// Two Tomcats, which say who they are.
 struct Tomcats {
@@ -43,40 +42,6 @@ fn set<const N: usize>(servers: [&str; N]) -> BTreeSet<String> {
     servers.map(str::to_owned).into()
 }
 
-/// A DNS server of our own.
-struct Dns {
-    process: Process,
-    port: u16,
-    hosts: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-impl Dns {
-    fn start(hosts: &str, arguments: &[String]) -> Self {
-        needs::ensure_clients();
-        let directory = tempfile::tempdir().unwrap();
-        let (port, path) = (ports::free(), directory.path().join("hosts"));
-        std::fs::write(&path, hosts).unwrap();
-        let program = needs::find("dnsmasq").unwrap();
-        let process = Process::start("dnsmasq", &program, &directory.path().join("log"), |command| {
-            command.args(["--no-daemon", "--no-resolv", "--no-hosts", "--bind-interfaces", "--local-ttl=1"]);
-            command.args([
-                "--listen-address=127.0.0.1",
-                "--user=root",
-                "--conf-file=/dev/null",
-                &format!("--port={port}"),
-            ]);
-            command.arg(format!("--addn-hosts={}", path.display())).args(arguments);
-        });
-        Self { process, port, hosts: path, _directory: directory }
-    }
-
-    fn change(&self, hosts: &str) {
-        std::fs::write(&self.hosts, hosts).unwrap();
-        self.process.signal(Signal::HUP);
-    }
-}
-
 fn config(port: u16, upstream: &str) -> String {
     format!(
         "access_log.path = \"off\"\n{upstream}\n[[server]]\nlisten = [\"127.0.0.1:{port}\"]\nproxy_pass = \"http://t\"\n"
@@ -93,7 +58,7 @@ fn a_name_is_looked_up_again_when_its_answer_has_lived_out_its_time() {
     let gateway = Gateway::with(|listen, _| {
         let upstream = format!(
             "[resolver]\nnameservers = [\"127.0.0.1:{}\"]\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"tomcats.test:{port}\"\nresolve = true",
-            dns.port
+            dns.port()
         );
         config(listen, &upstream)
     });
@@ -119,7 +84,7 @@ fn a_service_tells_ports_and_weights() {
     let gateway = Gateway::with(|listen, _| {
         let upstream = format!(
             "[resolver]\nnameservers = [\"127.0.0.1:{}\"]\n[[upstream]]\nname = \"t\"\n[[upstream.server]]\naddress = \"shop.test\"\nservice = \"http\"",
-            dns.port
+            dns.port()
         );
         config(listen, &upstream)
     });

@@ -156,7 +156,12 @@ fn the_pages_are_live_and_a_server_is_drained_and_enabled_by_hand() {
         browser.text("#nodes tbody").is_some_and(|text| text.contains("µs") || text.contains("ms"))
     });
     both(&mut browser, "sidecar");
-    assert_eq!(browser.complaints(), Vec::<String>::new(), "the policy allows what the pages need");
+    // Chromium notes the wrong token, and nothing that the policy would not allow.
+    let complaints = browser.complaints();
+    assert!(
+        complaints.iter().all(|said| said.contains("/servers") && said.contains("403")),
+        "{complaints:?}"
+    );
     let report = load.finish();
     assert!(report.failures.is_empty(), "{}", report.summary());
     assert!(!gateway.log().contains(SECRET), "the token is in no log");

@@ -43,6 +43,7 @@ use crate::context::{Context, Contexts};
 use crate::file::directory::Claim;
 use crate::file::{Placed, StoreDirectory};
 use crate::id::{NodeName, SessionId};
+use crate::leaving::Leaving;
 use crate::lock::{Lock, Locks};
 use crate::memcached::Nodes;
 use crate::memcached::nodes::NodeIndex;
@@ -146,6 +147,8 @@ pub struct Core {
     pub learned: Learned,
     /// Who may put a record in parts together.
     pub gathering: chunks::Gathering,
+    /// Whether Tomcat is about to be stopped.
+    pub leaving: Leaving,
 }
 
 /// A session that was placed for Tomcat.

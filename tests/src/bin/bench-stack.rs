@@ -3,8 +3,6 @@
 // As in the harness: what can't go on says so and stops.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
-
 use clap::Parser;
 use satchel_tests::bench::generator::{Load, Pace};
 use satchel_tests::bench::msm::{self, Serializer};

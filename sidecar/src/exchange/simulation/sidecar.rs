@@ -79,6 +79,7 @@ pub fn sidecar(memories: &[Shared], number: u64) -> Sidecar {
         late: Late::default(),
         learned: Default::default(),
         gathering: Default::default(),
+        leaving: Default::default(),
     };
     let core = Arc::new(core);
     tokio::spawn(core.clone().deliver());
