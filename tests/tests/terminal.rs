@@ -49,13 +49,13 @@ fn the_exit_code_says_what_was_wrong() {
     const CONFIGURATION: i32 = 78;
     let nowhere = ["--config", "/nowhere/x.toml"];
     for (arguments, code, named) in [
-        (&["gateway"][..], USAGE, "--config FILE"),
+        (&["gateway"][..], USAGE, "--config <FILE>"),
         (&["gateway", "--no-such"], USAGE, "--no-such"),
         (&["gateway", "import"], USAGE, "FILE"),
         (&["gateway", "import", "/nowhere/nginx.conf"], USAGE, "/nowhere/nginx.conf"),
         (&["gateway", nowhere[0], nowhere[1]], CONFIGURATION, "cannot read /nowhere/x.toml"),
         (&["gateway", "--test", nowhere[0], nowhere[1]], CONFIGURATION, "cannot read /nowhere/x.toml"),
-        (&["sidecar"], USAGE, "--config FILE"),
+        (&["sidecar"], USAGE, "--config <FILE>"),
         (&["sidecar", "--no-such"], USAGE, "--no-such"),
         (&["sidecar", nowhere[0], nowhere[1]], CONFIGURATION, "cannot read /nowhere/x.toml"),
         (&["sidecar", "--test", nowhere[0], nowhere[1]], CONFIGURATION, "cannot read /nowhere/x.toml"),

@@ -88,9 +88,9 @@ fn the_annotated_file_says_where_a_key_may_stand() {
         }
         let passes = ["proxy_pass", "return"].contains(&key.name.as_str());
         let action = if passes { "" } else { "return = \"404\"\n" };
-        // An empty list says nothing.
-        let written =
-            key.written.replace("http://tomcats", "http://127.0.0.1:9").replace("= []", "= [\"10.0.0.0/8\"]");
+        let written = key.written.replace("http://tomcats", "http://127.0.0.1:9");
+        // An empty list says nothing, anywhere.
+        let written = written.replace("trusted_proxies = []", "trusted_proxies = [\"10.0.0.0/8\"]");
         let refused = |text: String| parse(&text).is_err_and(|error| error.contains("is not allowed here"));
         let places = [
             ("[http]", refused(format!("[http]\n{written}\n[[server]]\n{server}"))),
