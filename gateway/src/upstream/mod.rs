@@ -194,7 +194,9 @@ impl Upstream {
     /// Drains a server, or lets it have requests again, whatever the configuration says. `false`: there is no such server.
     pub fn say(&self, address: SocketAddr, admin: Admin) -> bool {
         // What is said of others is forgotten at once.
-        self.change(|members| drop(members.said.insert(address, admin)));
+        self.change(|members| {
+            members.said.insert(address, admin);
+        });
         self.is_said(address)
     }
 
@@ -387,8 +389,8 @@ mod tests {
         upstream.found(&source(), addresses(1));
         let first = addresses(1)[0].0;
         let peer = || upstream.peers().into_iter().find(|peer| peer.address == first).unwrap();
+        let done = AtomicUsize::new(0);
         thread::scope(|scope| {
-            let done = AtomicUsize::new(0);
             let looks_up = scope.spawn(|| {
                 while done.load(Ordering::Relaxed) == 0 {
                     (1..4).for_each(|count| upstream.found(&source(), addresses(count)));

@@ -142,7 +142,7 @@ impl Core {
     /// Deletes what nodes still have of a session that has ended: were the nodes with its tombstone restarted one after the other, it would
     /// live again. The nodes that may still have something, because they can't be asked.
     ///
-    /// A sidecar does this by itself when such a node is back ([`leftovers`](super::leftovers)); this is for who does not wait for that.
+    /// A sidecar does this by itself when such a node is back (`leftovers.rs`); this is for who does not wait for that.
     pub async fn drop_old_copies(&self, context: usize, id: &SessionId) -> Vec<NodeIndex> {
         let key = self.farm.key(&self.context(context).name(), id);
         let copies = self.inspect(context, id).await;
