@@ -1,6 +1,7 @@
 //! Tomcat's files with its own manager in the place of msm's, and otherwise as they were.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use roxmltree::{Node, NodeId};
 use satchel_common::import::{Kind, Note};
@@ -8,11 +9,12 @@ use satchel_common::import::{Kind, Note};
 use super::attributes::{Manager, is_msm};
 use super::configuration::Context;
 use super::find::{Application, At};
-use super::manager::{Own, VALVE, element};
+use super::manager::VALVE;
 use super::server::{self, Host, Hosts, Ports};
 use super::source::{File, Place, descriptor, is_below};
 use super::xml::children;
 use super::{Options, Rewritten, has_server};
+use crate::stock::manager::{More, element};
 use crate::stock::xml::{Edits, STEP, Tag, indentation, newline};
 
 /// In the place of a manager that no application has any more.
@@ -90,12 +92,11 @@ impl Rewriter<'_> {
         let application = context.application;
         let at = application.manager;
         let own = managers.iter().find(|(other, _)| other.node == at.node).map_or_else(
-            Own::default,
-            |(_, manager)| Own { kept: &manager.kept, generator: manager.generator.as_deref() },
+            More::default,
+            |(_, manager)| More { attributes: &manager.kept, generator: manager.generator.as_deref() },
         );
-        let line = self.options.line;
-        let written =
-            |text: &str, indent: &str| element(line, &context.directory, &own, indent, newline(text));
+        let (line, directory) = (self.options.line.numbers(), Path::new(&context.directory));
+        let written = |text: &str, indent: &str| element(line, directory, own, indent, newline(text));
         let is_alone = application.own.is_none()
             && contexts.iter().filter(|other| other.application.manager.node == at.node).count() == 1;
         if !application.inherits() || is_alone {

@@ -1,6 +1,7 @@
-//! What `import` and `doctor` both know of stock Tomcat's files: the names of applications, properties, what store directories are called, and
-//! how XML is changed.
+//! What `import` and `doctor` both know of stock Tomcat's files: the names of applications, properties, what store directories are called, the
+//! `<Manager>` that users are told to have, and how XML is changed.
 
+pub mod manager;
 pub mod name;
 pub mod property;
 pub mod store;
