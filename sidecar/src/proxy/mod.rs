@@ -134,11 +134,6 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         // The gateway decides which requests are recorded.
         ctx.trace = self.core.tracing.begin(Parent::of(&session.req_header().headers), true, ctx.began);
-        if self.core.leaving.refuses() {
-            self.core.metrics.unsent.add();
-            request::answer(session, 503, true).await;
-            return Ok(true);
-        }
         self.bring_session(session, ctx).await
     }
 

@@ -23,6 +23,9 @@ const CANDIDATES: usize = 3;
 impl Proxy {
     /// Looks up and places the session that the request names. `true`: the request has been answered.
     pub(super) async fn bring_session(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if self.core.leaving.refuses() {
+            return self.send_away(session, ctx).await;
+        }
         let request = session.req_header();
         let target = request.raw_path();
         let host = host(request);
@@ -64,6 +67,15 @@ impl Proxy {
         }
         ctx.exchange = Some(exchange);
         Ok(false)
+    }
+
+    /// Tomcat is about to be stopped. The body is taken in first: an answer beside one that still comes could be lost with the connection.
+    async fn send_away(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        if self.take_body(session, ctx).await? {
+            self.core.metrics.unsent.add();
+            answer(session, 503, true).await;
+        }
+        Ok(true)
     }
 
     /// The ids that a client presents, as many as are looked up: the cookies in their order, else the path parameter (as Tomcat does).
