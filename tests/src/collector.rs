@@ -128,14 +128,15 @@ fn built() -> Option<PathBuf> {
     let lock = File::create(directory.join("lock")).unwrap();
     lock.lock().unwrap();
     let program = directory.join("otelcol");
-    if program.exists() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("otelcol");
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    if changed(&program) > changed(&sources.join("main.go")) {
         return Some(program);
     }
     let Some(go) = needs::find("go") else {
         needs::skipped("traces", "building the OpenTelemetry Collector needs Go (go.dev/doc/install)");
         return None;
     };
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("otelcol");
     let built = Command::new(go)
         .args(["build", "-buildvcs=false", "-o"])
         .arg(&program)

@@ -71,8 +71,10 @@ fn a_balancer_in_front_tells_the_client_by_the_proxy_protocol() {
             tomcat.port()
         )
     });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    eventually("its second socket listens", || connect(address).is_ok());
     let ask = |header: &[u8]| {
-        let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        let mut stream = connect(address).unwrap();
         stream.write_all(header).unwrap();
         stream.write_all(b"GET /headers HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         read_response(&mut BufReader::new(stream), false).map(|response| response.text())
