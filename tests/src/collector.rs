@@ -81,7 +81,7 @@ impl Collector {
         let (mut service, mut in_span) = (String::new(), false);
         for line in self.process.log().lines() {
             let line = line.trim();
-            if line.starts_with("ResourceSpans #") {
+            if line.contains("ResourceSpans #") {
                 in_span = false;
             } else if line.starts_with("Span #") {
                 in_span = true;

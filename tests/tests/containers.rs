@@ -21,8 +21,9 @@ fn health_is_what_the_running_process_says() {
     let mut farm = Farm::builder().admin().start();
     let (gateway, sidecar) =
         (farm.gateway.directory().join("gateway.toml"), farm.sidecars[0].configuration());
-    assert_eq!(health("gateway", &gateway), (Some(0), "ready\n".into()));
-    assert_eq!(health("sidecar", &sidecar), (Some(0), "ready\n".into()));
+    // Its admin address may be there a little later than the others.
+    eventually("the gateway is ready", || health("gateway", &gateway) == (Some(0), "ready\n".into()));
+    eventually("the sidecar is ready", || health("sidecar", &sidecar) == (Some(0), "ready\n".into()));
     farm.nodes[0].process().kill9();
     eventually("no memcached is up", || health("sidecar", &sidecar).0 == Some(1));
     assert!(health("sidecar", &sidecar).1.contains("no memcached node is up"));

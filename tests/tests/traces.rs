@@ -16,7 +16,12 @@ fn farm(collector: &Collector, ratio: &str, trusted: bool) -> (Farm, Gateway) {
     let trusted = if trusted { "trusted_proxies = [\"127.0.0.1\"]" } else { "" };
     let builder = Gateway::builder().set_top(&format!("[traces]\n{traces}\nratio = {ratio}")).set(trusted);
     let gateway = farm.sidecars.iter().fold(builder, |builder, sidecar| builder.server(sidecar.port(), 1));
-    (farm, gateway.start())
+    let gateway = gateway.start();
+    let is_on = |log: String| log.contains("requests are recorded from now on");
+    eventually("all of them record", || {
+        is_on(gateway.log()) && farm.sidecars.iter().all(|sidecar| is_on(sidecar.log()))
+    });
+    (farm, gateway)
 }
 
 fn of<'a>(spans: &'a [Span], service: &str, name: &str) -> Vec<&'a Span> {

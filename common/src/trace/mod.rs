@@ -52,7 +52,10 @@ impl Tracing {
     pub fn start(&self, config: &Config, version: &'static str) {
         match Tracer::new(config, version) {
             // Who has started it before goes on.
-            Ok(tracer) => drop(self.0.set(tracer)),
+            Ok(tracer) => {
+                let _ = self.0.set(tracer);
+                log::info!("traces: requests are recorded from now on");
+            }
             Err(error) => log::error!("traces: nothing is recorded: {error}"),
         }
     }
