@@ -33,6 +33,7 @@ pub mod prometheus;
 pub mod sidecar;
 pub mod tomcat;
 pub mod twemproxy;
+pub mod users;
 pub mod version;
 pub mod wait;
 pub mod webapp;

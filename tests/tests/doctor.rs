@@ -9,14 +9,11 @@ use std::process::Command;
 use satchel_tests::needs::skipped;
 use satchel_tests::process::User;
 use satchel_tests::tomcat::Prepared;
+use satchel_tests::users::{self, SHARED, SIDECAR, TOMCAT};
 use satchel_tests::webapp::{self, App};
 use satchel_tests::{Doctor, Farm, Memcached, Sidecar, Tomcat, TomcatVersion, eventually};
 
 const VALVE: &str = r#"<Valve className="org.apache.catalina.valves.PersistentValve"/>"#;
-/// A group that Tomcat and the sidecar share.
-const SHARED: u32 = 4711;
-const TOMCAT: User = User { uid: 4712, gid: SHARED, group: None };
-const SIDECAR: User = User { uid: 4713, gid: 4713, group: Some(SHARED) };
 
 /// Two Tomcats that are written and not started, each with the configuration of its sidecar.
 struct Bench {
@@ -159,12 +156,7 @@ fn ordinary_users_have_no_findings_and_may_ask() {
     if !rustix::process::geteuid().is_root() {
         return skipped("three users", "that needs root");
     }
-    let base = tempfile::tempdir_in("/dev/shm").unwrap();
-    fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
-    let store = base.path().join("ROOT");
-    fs::create_dir(&store).unwrap();
-    chown(&store, Some(SIDECAR.uid), Some(SHARED)).unwrap();
-    fs::set_permissions(&store, Permissions::from_mode(0o2770)).unwrap();
+    let (_base, store) = users::store(SIDECAR, 0o2770);
     let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(TOMCAT).start();
     fs::set_permissions(tomcat.base(), Permissions::from_mode(0o755)).unwrap();
     let nodes = [Memcached::start(), Memcached::start()];
@@ -707,12 +699,7 @@ fn a_umask_that_keeps_the_sidecar_out() {
     if !rustix::process::geteuid().is_root() {
         return skipped("files of two users", "that needs root");
     }
-    let base = tempfile::tempdir_in("/dev/shm").unwrap();
-    fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
-    let store = base.path().join("ROOT");
-    fs::create_dir(&store).unwrap();
-    chown(&store, Some(SIDECAR.uid), Some(SHARED)).unwrap();
-    fs::set_permissions(&store, Permissions::from_mode(0o2770)).unwrap();
+    let (_base, store) = users::store(SIDECAR, 0o2770);
     let prepared = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(TOMCAT).prepare();
     fs::set_permissions(prepared.base(), Permissions::from_mode(0o755)).unwrap();
     write(&prepared.base().join("bin/setenv.sh"), "UMASK=0077\n");
@@ -860,13 +847,8 @@ fn files_that_go_to_a_group_that_the_sidecar_is_not_in() {
     if !rustix::process::geteuid().is_root() {
         return skipped("files of two users", "that needs root");
     }
-    let base = tempfile::tempdir_in("/dev/shm").unwrap();
-    fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
-    let store = base.path().join("ROOT");
-    fs::create_dir(&store).unwrap();
-    chown(&store, Some(TOMCAT.uid), Some(SHARED)).unwrap();
     // Not set-group-id, and Tomcat's own group is another.
-    fs::set_permissions(&store, Permissions::from_mode(0o770)).unwrap();
+    let (_base, store) = users::store(TOMCAT, 0o770);
     let user = User { gid: 4799, group: Some(SHARED), ..TOMCAT };
     let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(user).start();
     let nodes = [Memcached::start(), Memcached::start()];

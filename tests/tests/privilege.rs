@@ -2,19 +2,16 @@
 
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use satchel_tests::needs::{find, skipped};
 use satchel_tests::process::User;
 use satchel_tests::sidecar::KEY;
+use satchel_tests::users::{self, SIDECAR, TOMCAT};
 use satchel_tests::{Gateway, Memcached, Sidecar, Tomcat, TomcatVersion, binaries, certificate, eventually};
 
-/// A group that Tomcat and the sidecar share.
-const SHARED: u32 = 4711;
-const TOMCAT: User = User { uid: 4712, gid: SHARED, group: None };
-const SIDECAR: User = User { uid: 4713, gid: 4713, group: Some(SHARED) };
 const GATEWAY: User = User { uid: 4714, gid: 4714, group: None };
 
 /// A line of a process's status.
@@ -29,12 +26,7 @@ fn ordinary_users_run_everything() {
     if !rustix::process::geteuid().is_root() {
         return skipped("a farm of four users", "that needs root");
     }
-    let base = tempfile::tempdir_in("/dev/shm").unwrap();
-    fs::set_permissions(base.path(), Permissions::from_mode(0o755)).unwrap();
-    let store = base.path().join("ROOT");
-    fs::create_dir(&store).unwrap();
-    chown(&store, Some(SIDECAR.uid), Some(SHARED)).unwrap();
-    fs::set_permissions(&store, Permissions::from_mode(0o2770)).unwrap();
+    let (_base, store) = users::store(SIDECAR, 0o2770);
     let node = Memcached::start();
     let tomcat = Tomcat::version(TomcatVersion::V10_1).context("/", &store).user(TOMCAT).start();
     let mut sidecar = Sidecar::beside(&tomcat).nodes(&[("n1", &node)]).user(SIDECAR).start();
