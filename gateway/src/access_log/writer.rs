@@ -16,7 +16,7 @@ use crate::template::Variables;
 
 /// Lines that may wait.
 const WAITING: usize = 16 * 1024;
-/// How long lines are gathered: being woken for each costs as much as a third of its request.
+/// How long lines are gathered: being woken for each costs two context switches and a system call (docs/performance.md).
 const GATHER: Duration = Duration::from_millis(20);
 
 /// The access log.
