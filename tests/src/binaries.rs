@@ -93,6 +93,12 @@ fn cargo_build(arguments: &[&str], release: bool) {
     let mut command = Command::new(cargo);
     command.arg("build").args(arguments).arg("--target-dir").arg(target.parent().unwrap());
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    // What cargo tells this program of its package would be news to build scripts that watch it (ring's does): with each change between
+    // the outer and this build, everything that needs TLS would be built anew.
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)).for_each(|(name, _)| {
+        command.env_remove(name);
+    });
     if release {
         command.arg("--release");
     }

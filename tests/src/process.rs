@@ -141,6 +141,11 @@ impl Process {
         status_kib(self.pid(), "VmHWM:")
     }
 
+    /// By how much, in KiB, [`Self::peak_kib`] is above an earlier one. The kernel rounds it core by core: it can be below that, too.
+    pub fn peak_above(&self, earlier: u64) -> u64 {
+        self.peak_kib().saturating_sub(earlier)
+    }
+
     /// How many files without a name it has open.
     pub fn unnamed_files(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();

@@ -1,4 +1,5 @@
-//! Applications that others have written, shared between two Tomcats as they are: Debian's examples, and Apache Shiro's sample from Maven's repository.
+//! Applications that others have written, shared between two Tomcats as they are: Debian's examples, and the test application of Jetty from
+//! Maven's repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,8 +68,9 @@ fn launch(version: TomcatVersion, path: &str, application: &Path, store: &Path, 
     }
     let base = Tomcat::empty_base(version, &format!("127.0.0.{}", n + 2));
     fs::write(base.path().join("conf/server.xml"), text).unwrap();
-    // As its own examples ask for.
-    let users = r#"<tomcat-users><user username="tomcat" password="secret" roles="tomcat"/></tomcat-users>"#;
+    // With the roles that the applications ask for.
+    let users =
+        r#"<tomcat-users><user username="tomcat" password="secret" roles="tomcat,user"/></tomcat-users>"#;
     fs::write(base.path().join("conf/tomcat-users.xml"), users).unwrap();
     Tomcat::of_base(version, base, port)
 }
@@ -115,12 +117,13 @@ fn debians_examples_are_shared() {
     assert!(user.get(session).text().contains("thing0 = value0"));
 }
 
-/// Apache Shiro's sample, unpacked.
-fn shiro() -> Result<PathBuf, String> {
-    let (name, version) = ("samples-web", "1.13.0");
+/// Jetty's test application, unpacked: form logins, and a page that shows the session and changes it. It keeps objects of classes in
+/// its own `WEB-INF/lib` there.
+fn jettys() -> Result<PathBuf, String> {
+    let (name, version) = ("test-jetty-webapp", "9.4.53.v20231009");
     let unpacked = format!("{name}-{version}");
     maven::directory("applications", &unpacked, &[], |runs| {
-        let artifact = format!("-Dartifact=org.apache.shiro.samples:{name}:{version}:war");
+        let artifact = format!("-Dartifact=org.eclipse.jetty:{name}:{version}:war");
         let jar = needs::find("jar").unwrap();
         runs.mvn(&["dependency:copy", "-DoutputDirectory=.", &artifact])
             && runs.run(Command::new("mkdir").arg(&unpacked))
@@ -131,42 +134,50 @@ fn shiro() -> Result<PathBuf, String> {
 }
 
 #[test]
-fn shiros_sample_is_shared_with_its_logins() {
-    let application = match (TomcatVersion::V9_0.home(), shiro()) {
+fn jettys_test_application_is_shared_with_its_logins() {
+    let application = match (TomcatVersion::V9_0.home(), jettys()) {
         (Ok(_), Ok(application)) => application,
-        (tomcat, shiro) => {
-            return needs::skipped("Apache Shiro's sample", &format!("{:?} {:?}", tomcat.err(), shiro.err()));
+        (tomcat, jettys) => {
+            let why = format!("{:?} {:?}", tomcat.err(), jettys.err());
+            return needs::skipped("Jetty's test application", &why);
         }
     };
     let pair = Pair::start(TomcatVersion::V9_0, "/shop", &application);
     let mut user = pair.sidecars[0].client();
-    // The account page wants a login, and comes back to itself after it.
-    let answer = user.get("/shop/account/");
-    assert_eq!(answer.status, 302);
-    let login = location(&answer);
-    assert!(login.starts_with("/shop/login.jsp"), "{login}");
+    let session = "/shop/session/";
+    assert!(user.get(session).text().contains("No Session"));
     user = pair.other(&user);
-    assert!(user.get(&login).text().contains("Please Log in"));
+    assert_eq!(user.post(session, "Action=New+Session").status, 302);
+    for n in 0..4 {
+        user = pair.other(&user);
+        assert_eq!(user.post(session, &format!("Action=Set&Name=thing{n}&Value=value{n}")).status, 302);
+    }
+    // The protected page, asked for, logged in to and seen on the other Tomcat than the step before.
+    let protected = "/shop/auth2/index.html";
     user = pair.other(&user);
-    let answer = user.post("/shop/login.jsp", "username=lonestarr&password=vespa&submit=Login");
-    assert_eq!((answer.status, location(&answer).as_str()), (302, "/shop/account/"), "{}", answer.text());
+    assert!(user.get(protected).text().contains("FORM Authentication demo"));
+    user = pair.other(&user);
+    let answer = user.post("/shop/auth2/j_security_check", "j_username=tomcat&j_password=secret");
+    assert!(matches!(answer.status, 302 | 303), "{} {}", answer.status, answer.text());
+    assert_eq!(location(&answer), protected);
     for _ in 0..4 {
         user = pair.other(&user);
-        let page = user.get("/shop/account/");
-        assert_eq!(page.status, 200, "{}", page.text());
-        let home = user.get("/shop/home.jsp");
-        assert!(home.text().contains("Hi lonestarr!"), "{} {}", home.status, home.text());
+        let page = user.get(protected);
+        assert!(page.text().contains("successfully authenticated"), "{} {}", page.status, page.text());
+        // What was in the session before the login is there, under the new id.
+        let page = user.get(session);
+        for n in 0..4 {
+            assert!(page.text().contains(&format!("value{n}")), "{}", page.text());
+        }
     }
     // A logout on one is a logout on the other.
     user = pair.other(&user);
-    user.get("/shop/logout");
+    user.post(session, "Action=Invalidate");
     user = pair.other(&user);
-    assert_eq!(user.get("/shop/account/").status, 302);
-    assert!(user.get("/shop/home.jsp").text().contains("Hi Guest!"));
+    assert!(user.get(protected).text().contains("FORM Authentication demo"));
     // A wrong password is one.
     let mut stranger = pair.sidecars[1].client();
-    stranger.get("/shop/login.jsp");
-    let answer = stranger.post("/shop/login.jsp", "username=lonestarr&password=wrong&submit=Login");
-    assert_eq!(answer.status, 200);
-    assert_eq!(pair.other(&stranger).get("/shop/account/").status, 302);
+    stranger.get(protected);
+    stranger.post("/shop/auth2/j_security_check", "j_username=tomcat&j_password=wrong");
+    assert!(pair.other(&stranger).get(protected).text().contains("FORM Authentication demo"));
 }

@@ -88,8 +88,7 @@ impl Lied {
         let user = &mut self.user;
         eventually("its session is there again", || user.get("/kind/small?read=1").number("n") == Some(1));
         assert!(self.farm.sidecars[0].process().is_running());
-        // What the kernel tells of a peak is rounded by each core, so that it can be less than before.
-        let grown = self.farm.sidecars[0].process().peak_kib().saturating_sub(self.peak);
+        let grown = self.farm.sidecars[0].process().peak_above(self.peak);
         assert!(grown < ROOM_KIB, "{grown} KiB");
         assert!(!self.farm.sidecars[0].log().contains("panicked"), "{}", self.farm.sidecars[0].log());
         self.farm.await_quiet();

@@ -159,7 +159,7 @@ fn a_bomb_is_a_miss_and_no_memory() {
         assert_eq!(user.get("/kind/small?read=1").field("n").as_deref(), Some("null"));
         assert_eq!(farm.metric("records_rejected"), rejected + 1, "{parts} of {size}");
     }
-    let grown = farm.sidecars[0].process().peak_kib().saturating_sub(peak);
+    let grown = farm.sidecars[0].process().peak_above(peak);
     assert!(grown < 150 * 1024, "{grown} KiB");
     farm.nodes[0].set(&key, flags, &good);
     assert_eq!(user.get("/kind/small").number("n"), Some(2));
