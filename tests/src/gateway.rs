@@ -53,14 +53,16 @@ impl Gateway {
 
     fn start_at(address: SocketAddr, user: Option<User>, config: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("gateway.toml"), config(directory.path())).unwrap();
+        let config = config(directory.path());
+        std::fs::write(directory.path().join("gateway.toml"), &config).unwrap();
+        let admin = config.lines().find_map(|line| line.strip_prefix("admin = \"")?.strip_suffix('"'));
         if let Some(user) = user {
             chown(directory.path(), Some(user.uid), Some(user.gid)).unwrap();
         }
         let mut process = launch(directory.path(), "log", &[], user);
         eventually("the gateway listens", || {
             assert!(process.is_running(), "the gateway ended: {}", process.log());
-            TcpStream::connect(address).is_ok()
+            TcpStream::connect(address).is_ok() && admin.is_none_or(|admin| TcpStream::connect(admin).is_ok())
         });
         Self { process, port: address.port(), directory }
     }

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use satchel_tests::Farm;
+use satchel_tests::{Farm, often};
 
 #[test]
 fn r05_r06_parallel_increments_of_one_session_all_count() {
     const CLIENTS: i64 = 8;
-    const REQUESTS: i64 = 200;
+    let requests = often(60, 200) as i64;
     let farm = Farm::start();
     let mut first = farm.client();
     assert_eq!(first.get("/kind/small").number("n"), Some(1));
@@ -16,15 +16,15 @@ fn r05_r06_parallel_increments_of_one_session_all_count() {
         for _ in 0..CLIENTS {
             let mut user = first.at(farm.gateway.port());
             scope.spawn(move || {
-                for _ in 0..REQUESTS {
+                for _ in 0..requests {
                     let response = user.get("/kind/small");
                     assert_eq!(response.status, 200, "{}", response.text());
                 }
             });
         }
     });
-    assert_eq!(first.get("/kind/small?read=1").number("n"), Some(1 + CLIENTS * REQUESTS));
-    assert_eq!(farm.counted("writes"), 1 + CLIENTS * REQUESTS, "no request ran twice");
+    assert_eq!(first.get("/kind/small?read=1").number("n"), Some(1 + CLIENTS * requests));
+    assert_eq!(farm.counted("writes"), 1 + CLIENTS * requests, "no request ran twice");
     assert_eq!(farm.metric("conflicts") + farm.metric("conflicts_after_response"), 0);
     assert!(farm.all_have_served());
     farm.await_quiet();
@@ -34,7 +34,7 @@ fn r05_r06_parallel_increments_of_one_session_all_count() {
 fn r21_a_login_survives_parallel_requests_on_the_other_tomcat() {
     let farm = Farm::start();
     let [one, other] = [farm.sidecars[0].port(), farm.sidecars[1].port()];
-    for round in 0..100 {
+    for round in 0..often(40, 100) {
         let mut first = farm.client();
         assert_eq!(first.get("/kind/small").number("n"), Some(1));
         // One browser: whatever response comes last sets its cookie last.
@@ -64,7 +64,7 @@ fn r21_a_login_survives_parallel_requests_on_the_other_tomcat() {
 #[test]
 fn r01_sessions_of_different_users_never_mix() {
     const USERS: usize = 50;
-    const REQUESTS: i64 = 200;
+    let requests = often(60, 200) as i64;
     let farm = Farm::start();
     thread::scope(|scope| {
         for number in 0..USERS {
@@ -72,7 +72,7 @@ fn r01_sessions_of_different_users_never_mix() {
             scope.spawn(move || {
                 let name = format!("user{number}");
                 user.get(&format!("/set?user={name}"));
-                for n in 1..=REQUESTS {
+                for n in 1..=requests {
                     let response = user.get("/kind/small");
                     assert_eq!(response.field("user"), Some(name.clone()), "{}", response.text());
                     assert_eq!(response.number("n"), Some(n), "{}", response.text());

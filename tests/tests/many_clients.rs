@@ -15,8 +15,8 @@ use satchel_tests::{Client, Gateway, Origin};
 const IDLE: usize = 10_000;
 const SLOW: usize = 1_000;
 /// Of a page for a slow reader: beyond the socket buffers of a client that wants little.
-const BYTES: usize = 1_000_000;
-const OTHERS: usize = 500;
+const BYTES: usize = 500_000;
+const OTHERS: usize = 200;
 
 /// As many files as the machine lets a process open; the gateway inherits it.
 fn open_files() -> u64 {

@@ -12,11 +12,11 @@ use satchel_tests::{Client, Gateway, Tomcat, TomcatVersion, certificate, eventua
 
 /// Of each HTTP version.
 fn requests() -> usize {
-    often(12_000, 50_000)
+    often(5_000, 50_000)
 }
 
 /// Of each, before a stop.
-const STOP_AFTER: usize = 4_000;
+const STOP_AFTER: usize = 2_000;
 
 fn tomcat() -> (tempfile::TempDir, Tomcat) {
     let store = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -108,7 +108,7 @@ fn r18_a_primary_that_dies_under_two_parallel_requests_loses_nothing() {
     let mut farm = Farm::builder().nodes(2).start();
     let mut user = user_on(&farm, 0);
     let (mut told, mut failed) = (BTreeSet::from([1]), 0);
-    for _ in 0..often(30, 100) {
+    for _ in 0..often(12, 100) {
         let node = node_of(&user);
         let ran = farm.counted("runs");
         let requests: Vec<_> = farm
