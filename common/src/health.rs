@@ -5,18 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::EXIT_USAGE;
+use crate::cli::EXIT_CONFIG;
 
 /// For connecting, and for each read and write.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Of an answer, in bytes.
 const ANSWER_MAX: u64 = 4096;
 
-/// Asks for `/ready` at the admin address of a configuration, and prints what it says. The exit status is 0 for ready, 1 for anything else.
+/// Asks for `/ready` at the admin address of a configuration, and prints what it says. The exit status is 0 for ready, 78 if the configuration
+/// has no such address, 1 for anything else.
 pub fn health(admin: Option<SocketAddr>) -> ExitCode {
     let Some(admin) = admin else {
         eprintln!("admin is not set, so nobody can be asked: set it in the configuration");
-        return ExitCode::from(EXIT_USAGE);
+        return ExitCode::from(EXIT_CONFIG);
     };
     match ask(admin) {
         Ok((true, said)) => {

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod papers;
+pub mod progress;
 pub mod reference;
 pub mod server;
 pub mod signals;

@@ -33,7 +33,7 @@ fn health_is_what_the_running_process_says() {
     // Without an admin address nobody can be asked.
     let other = Gateway::builder().server(farm.sidecars[0].port(), 1).start();
     let (status, said) = health("gateway", &other.directory().join("gateway.toml"));
-    assert!(status == Some(64) && said.contains("admin is not set"), "{said}");
+    assert!(status == Some(78) && said.contains("admin is not set"), "{said}");
 }
 
 #[test]

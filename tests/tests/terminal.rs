@@ -1,7 +1,8 @@
 //! What whoever is at the terminal sees: help with examples, exit codes, the log's first lines; and that commands in the documentation exist.
 
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use satchel_tests::sidecar::KEY;
 use satchel_tests::{Gateway, Memcached, Sidecar, binaries, eventually, ports};
@@ -138,16 +139,7 @@ fn the_log_begins_with_what_runs_and_what_it_was_told() {
     let store = tempfile::Builder::new().prefix("satchel-test-").tempdir_in("/dev/shm").unwrap();
     let (port, admin) = (ports::free(), ports::free());
     let (tomcat, node, store) = (ports::free(), memcached.port(), store.path().join("ROOT"));
-    let sidecar = Sidecar::run(
-        &format!(
-            "listen = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n[tomcat]\naddress = \"127.0.0.1:{tomcat}\"\n[[context]]\n\
-             path = \"/\"\ndirectory = \"{}\"\n[memcached]\nnodes = \"n1:127.0.0.1:{node}\"\n[record]\nkeys = [\"{KEY}\"]\n\
-             index_key = \"{KEY}\"\n",
-            store.display()
-        ),
-        port,
-        admin,
-    );
+    let sidecar = Sidecar::run(&configuration(port, admin, tomcat, &store, node), port, admin);
     let log = sidecar.log();
     let application =
         format!("Application /: JSESSIONID in its cookie, session files in {}", store.display());
@@ -156,6 +148,37 @@ fn the_log_begins_with_what_runs_and_what_it_was_told() {
     let listening = format!("Listening on 127.0.0.1:{port}, for Tomcat at 127.0.0.1:{tomcat}");
     in_order(&log, &["Satchel sidecar ", &application, &farm, "sealed with key ", &status, &listening]);
     assert!(!log.contains(KEY) && !log.contains('\u{1b}'), "{log}");
+}
+
+fn configuration(port: u16, admin: u16, tomcat: u16, store: &Path, node: u16) -> String {
+    format!(
+        "listen = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n[tomcat]\naddress = \"127.0.0.1:{tomcat}\"\n[[context]]\n\
+         path = \"/\"\ndirectory = \"{}\"\n[memcached]\nnodes = \"n1:127.0.0.1:{node}\"\n[record]\nkeys = [\"{KEY}\"]\n\
+         index_key = \"{KEY}\"\n",
+        store.display()
+    )
+}
+
+#[test]
+fn a_terminal_is_shown_what_is_waited_for_and_a_pipe_is_not() {
+    // A node that takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sidecar.toml");
+    let text = configuration(1, 2, 3, &directory.path().join("ROOT"), silent.local_addr().unwrap().port());
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["sidecar", "doctor", "--config", &file.display().to_string()];
+    let (code, found, nothing) = run(&arguments);
+    assert!(code == Some(2) && found.contains("n1") && nothing.is_empty(), "{code:?} {found} {nothing}");
+    let program = binaries::binary(arguments[0]).display().to_string();
+    let command = [&[&*program], &arguments[1..]].concat().join(" ");
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).env("TERM", "xterm");
+    let shown = script.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(2), "{said}");
+    // The line is taken away before the findings are printed.
+    in_order(&said, &["asking memcached", "\u{1b}[2K", "n1"]);
 }
 
 /// The log has these texts in this order.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use satchel_common::cli::{EXIT_UNAVAILABLE, EXIT_USAGE, has_colours};
+use satchel_common::progress::Progress;
 
 use super::{Patient, Severity, examine, print};
 
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> ExitCode {
         }
     }
     let patient = Patient { catalina_base: base, catalina_home: args.catalina_home, config: args.config };
-    let report = match examine(&patient) {
+    let report = match examine(&patient, &Progress::new("reading Tomcat's files and the configuration")) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("cannot start a runtime: {error}");

@@ -14,6 +14,8 @@ mod xml;
 
 use std::path::PathBuf;
 
+use satchel_common::progress::Progress;
+
 pub use finding::{Finding, Place, Report, Severity, Unchecked};
 
 use checks::Subject;
@@ -34,7 +36,7 @@ pub struct Patient {
 ///
 /// # Errors
 /// No runtime to ask memcached on.
-pub fn examine(patient: &Patient) -> std::io::Result<Report> {
+pub fn examine(patient: &Patient, progress: &Progress) -> std::io::Result<Report> {
     let mut report = Report::default();
     let config = patient.config.as_deref().and_then(|path| checks::configuration(path, &mut report));
     if patient.config.is_none() {
@@ -49,11 +51,14 @@ pub fn examine(patient: &Patient) -> std::io::Result<Report> {
         Some(tomcat) => checks::tomcat(Subject { tomcat, config: config.as_ref() }, &mut report),
         None => report.unchecked("Tomcat", "name its CATALINA_BASE with --catalina-base"),
     }
+    progress.on("looking at the store directories");
     checks::directories(tomcat.as_ref(), config.as_ref(), &mut report);
     if let Some(config) = &config {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            progress.on("asking memcached");
             checks::nodes(config, &mut report).await;
+            progress.on("asking what other sidecars have");
             checks::agreement(config, &mut report).await;
         });
     }

@@ -35,7 +35,7 @@ pub enum ImportError {
     /// Nothing to import.
     #[error(
         "no <Manager> of memcached-session-manager (de.javakaffee.web.msm.…) is in these files. It stands in conf/context.xml, in \
-         META-INF/context.xml, in conf/Catalina/HOST/NAME.xml or in conf/server.xml; for Tomcats without it, see the README"
+         META-INF/context.xml, in conf/Catalina/HOST/NAME.xml or in conf/server.xml; for Tomcats without it, see docs/quick-start.md"
     )]
     NoManager,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use satchel_common::cli::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE};
+use satchel_common::progress::Progress;
 use serde_json::Value;
 
 use super::farm::Farm;
@@ -136,13 +137,14 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
     let farm = Farm::reach(config.clone(), wait).map_err(|error| (EXIT_UNAVAILABLE, error.to_string()))?;
     match &args.command {
         Command::List { limit } => {
-            let listed = farm.run(list(&farm, &config, *limit));
+            let listed = farm.run(list(&farm, &config, *limit, &Progress::new("counting")));
             let all_failed = listed.nodes.iter().all(|node| node.told.is_err());
             let code = if all_failed { EXIT_UNAVAILABLE } else { 0 };
             Ok(Done { text: print::list(&listed), json: print::list_json(&listed), errors: Vec::new(), code })
         }
         Command::Show { which, values } => {
             let (contexts, candidates) = meant(&farm, which)?;
+            let _progress = Progress::new("looking for the session");
             let shown = farm.run(show(&farm, &contexts, &candidates));
             let none = "no node knows a session of this id\n".to_owned();
             let texts: Vec<_> = shown.iter().map(|one| print::show(one, *values)).collect();
@@ -164,6 +166,7 @@ fn command(args: &Args) -> Result<Done, (u8, String)> {
         Command::Delete { which, now, .. } => {
             let (contexts, candidates) = meant(&farm, which)?;
             let access = if *now { Access::Unlocked } else { Access::Locked };
+            let _progress = Progress::new("ending the session; a request that uses it is waited for");
             Ok(farm.run(delete(&farm, &contexts, &candidates, access)))
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
+use satchel_common::progress::Progress;
+
 use super::farm::Farm;
 use super::metadump::{self, Line};
 use crate::config::{Config, NodeConfig};
@@ -16,6 +18,8 @@ use crate::record::{Manifest, Payload, Stored};
 
 /// More are counted and not looked at: each costs some hundred bytes here.
 const REMEMBERED_MAX: usize = 1_000_000;
+/// It is told how many have been counted after so many.
+const PROGRESS_EVERY: u64 = 10_000;
 /// So many are asked for in one round trip.
 const BATCH: usize = 32;
 
@@ -87,7 +91,7 @@ pub struct Item {
 }
 
 /// Asks every node.
-pub async fn list(farm: &Farm, config: &Config, limit: usize) -> Listed {
+pub async fn list(farm: &Farm, config: &Config, limit: usize, progress: &Progress) -> Listed {
     let nodes: Vec<&NodeConfig> = config.nodes.iter().chain(&config.retired_nodes).collect();
     let mut all: BTreeMap<String, Record> = BTreeMap::new();
     let mut locked = std::collections::BTreeSet::new();
@@ -96,6 +100,9 @@ pub async fn list(farm: &Farm, config: &Config, limit: usize) -> Listed {
         let mut totals = Totals::default();
         let told = metadump::each(&node.address, config.node_timeout, |line| {
             note(&mut all, &mut locked, &mut totals, index, line);
+            if totals.records % PROGRESS_EVERY == 0 {
+                progress.on(format!("{}: {} sessions so far", node.name, totals.records));
+            }
         });
         let told = told.await.map(|()| totals);
         listed.nodes.push(OnNode { name: node.name.to_string(), told });
