@@ -17,7 +17,8 @@ impl Progress {
     pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
         let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
-        let line = line.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())).with_message(what);
+        let line =
+            line.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())).with_message(what);
         line.enable_steady_tick(TICK);
         Self(line)
     }

@@ -1,5 +1,7 @@
 //! Sessions beyond memcached's item limit, beyond the configured maximum, and nodes that are full.
 
+use std::thread;
+
 use satchel_tests::{Client, Farm, Memcached, Sidecar, eventually};
 
 /// Bytes of its attribute; random, so that nothing is compressed.
@@ -137,6 +139,65 @@ fn r19_full_nodes_keep_the_last_state() {
     for (user, n) in [(&mut small, n[0]), (&mut large, n[1])] {
         let seen = user.get("/kind/small?read=1");
         assert_eq!(seen.number("n"), Some(n), "{}", seen.text());
+    }
+    assert!(all_up(&farm));
+}
+
+/// Each refusal makes room where another user is about to write.
+#[test]
+fn r19_full_nodes_lose_nothing_of_many_who_write_at_once() {
+    const USERS: usize = 12;
+    const SESSIONS: usize = 24;
+    const ROUNDS: usize = 8;
+    let mut farm = Farm::builder()
+        .nodes(2)
+        .memcached("-m")
+        .memcached("8")
+        .memcached("-M")
+        .set("session.backup_timeout", "\"0ms\"")
+        .start();
+    let visit = |user: &mut Client, size: usize| {
+        let response = user.get(&format!("/kind/small?big={size}"));
+        assert!(matches!(response.status, 200 | 503), "{}", response.text());
+        (response.status == 200).then(|| response.number("n").unwrap())
+    };
+    let told: Vec<(Client, i64, i64)> = thread::scope(|scope| {
+        let users: Vec<_> = (0..USERS)
+            .map(|number| {
+                let clients: Vec<_> = (0..SESSIONS).map(|_| farm.client()).collect();
+                scope.spawn(move || {
+                    let mut sessions = Vec::new();
+                    for mut client in clients {
+                        if let Some(n) = visit(&mut client, 100) {
+                            sessions.push((client, n, 0));
+                        }
+                    }
+                    for round in 0..ROUNDS {
+                        for (index, (client, n, refused)) in sessions.iter_mut().enumerate() {
+                            let size = (number * 7919 + index * 104_729 + round * 1_299_709) % 60_000;
+                            match visit(client, size) {
+                                Some(now) => {
+                                    assert!((*n + 1..=*n + 1 + *refused).contains(&now), "{now} after {n}");
+                                    (*n, *refused) = (now, 0);
+                                }
+                                None => *refused += 1,
+                            }
+                        }
+                    }
+                    sessions
+                })
+            })
+            .collect();
+        users.into_iter().flat_map(|user| user.join().unwrap()).collect()
+    });
+    let refused = farm.metric("store_failed");
+    assert!(refused >= 100 && told.len() >= USERS, "{refused}: the nodes were not full");
+    farm.await_quiet();
+    // What they have is asked of them, not of what is remembered.
+    farm.sidecars.iter_mut().for_each(Sidecar::restart);
+    for (mut user, n, refused) in told {
+        let seen = user.get("/kind/small?read=1");
+        assert!((n..=n + refused).contains(&seen.number("n").unwrap_or(0)), "{n}: {}", seen.text());
     }
     assert!(all_up(&farm));
 }

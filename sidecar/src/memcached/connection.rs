@@ -7,9 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 
+use super::meta::{self, Refuses};
 use super::node::{Command, Incarnation, NodeError, Reply};
+use super::text;
 use super::wire::{closed, lost};
-use super::{meta, text};
 use crate::config::Protocol;
 
 /// More than memcached's statistics ever need.
@@ -29,6 +30,8 @@ pub struct Connection {
     pub incarnation: Incarnation,
     /// `item_size_max` of `stats settings`, in bytes; zero: not known.
     pub item_size_max: usize,
+    /// `evictions` of `stats settings`.
+    refuses: Refuses,
 }
 
 impl Connection {
@@ -40,12 +43,12 @@ impl Connection {
     pub async fn dial(address: &HostPort, protocol: Protocol) -> Result<Self, NodeError> {
         let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(lost)?;
         stream.set_nodelay(true).map_err(lost)?;
-        let (incarnation, item_size_max) = match protocol {
+        let (incarnation, item_size_max, refuses) = match protocol {
             Protocol::Meta => identify(&mut stream).await?,
-            Protocol::Text => (SOMEBODY, 0),
+            Protocol::Text => (SOMEBODY, 0, Refuses::Seldom),
         };
         let runtime = Handle::current().id();
-        Ok(Self { stream: BufReader::new(stream), protocol, runtime, incarnation, item_size_max })
+        Ok(Self { stream: BufReader::new(stream), protocol, runtime, incarnation, item_size_max, refuses })
     }
 
     /// Whether an idle connection is still open and quiet, as far as the runtime has been told: as a rule no system call.
@@ -60,7 +63,7 @@ impl Connection {
     /// As [`NodeError`].
     pub async fn run(&mut self, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
         let replies = match self.protocol {
-            Protocol::Meta => meta::run(&mut self.stream, batch).await?,
+            Protocol::Meta => meta::run(&mut self.stream, batch, self.refuses).await?,
             Protocol::Text => text::run(&mut self.stream, batch).await?,
         };
         if !self.stream.buffer().is_empty() {
@@ -110,14 +113,19 @@ impl Statistics {
         self.all(name).find_map(|value| value.parse().ok())
     }
 
+    /// Whether a full node makes room, or refuses (`-M`). The other list has how often it has.
+    fn refuses(&self) -> Refuses {
+        if self.all("evictions").any(|value| value == "off") { Refuses::Often } else { Refuses::Seldom }
+    }
+
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         let value = move |line: &'a str| line.strip_prefix("STAT ")?.strip_prefix(name)?.strip_prefix(' ');
         self.0.lines().filter_map(value).map(str::trim)
     }
 }
 
-/// Which life of which process, and the largest item that it takes.
-async fn identify(stream: &mut TcpStream) -> Result<(Incarnation, usize), NodeError> {
+/// Which life of which process, the largest item that it takes, and whether it refuses when it is full.
+async fn identify(stream: &mut TcpStream) -> Result<(Incarnation, usize, Refuses), NodeError> {
     let statistics = Statistics::ask(stream).await?;
     let number =
         |name| statistics.number(name).ok_or_else(|| NodeError::Protocol(format!("no '{name}' in stats")));
@@ -126,7 +134,7 @@ async fn identify(stream: &mut TcpStream) -> Result<(Incarnation, usize), NodeEr
     if item_size_max < ITEM_SIZE_MIN {
         return Err(NodeError::Protocol(format!("an item_size_max of {item_size_max}")));
     }
-    Ok((Incarnation { pid: number("pid")?, started }, item_size_max))
+    Ok((Incarnation { pid: number("pid")?, started }, item_size_max, statistics.refuses()))
 }
 
 /// Two lists, each ended by `END`.
@@ -161,6 +169,11 @@ mod tests {
         assert_eq!((statistics.number("time"), statistics.get("uptime")), (Some(105), Some("5")));
         assert_eq!(statistics.number("item_size_max"), Some(1_048_576));
         assert_eq!(statistics.number("none"), None);
+        assert_eq!(statistics.refuses(), Refuses::Seldom);
+        let both = |setting| {
+            Statistics::of(format!("STAT evictions 0\r\nEND\r\nSTAT evictions {setting}\r\nEND\r\n"))
+        };
+        assert_eq!([both("on").refuses(), both("off").refuses()], [Refuses::Seldom, Refuses::Often]);
         assert!(ends_twice(text.as_bytes()));
         assert!(!ends_twice(b"STAT pid 7\r\nEND\r\n"));
     }

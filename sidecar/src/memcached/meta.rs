@@ -9,20 +9,64 @@ use memcache::exp::{
 use tokio::io::AsyncWriteExt;
 
 use super::node::{Command, Item, Mode, NodeError, Reply};
+use super::text;
 use super::wire::{Wire, line, lost, number, value};
 
+/// What becomes of an item when a node has no memory for what is to replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuses {
+    /// Nobody minds: the node evicts, and refuses next to nothing.
+    Seldom,
+    /// It has to stay: the node does not evict (memcached's `-M`), and refuses whatever has no room. A meta store takes what is there with
+    /// it then, on a condition and in mode "add" too; the classic `add` and `cas` leave it as it is (memcached's `proto_parser.c`).
+    /// They do not tell the new item's cas, which is asked for in the same round trip.
+    Often,
+}
+
 /// Sends the batch and reads its answers. After an error the connection must be dropped.
-pub async fn run(wire: &mut impl Wire, batch: &[Command]) -> Result<Vec<Reply>, NodeError> {
+pub async fn run(wire: &mut impl Wire, batch: &[Command], refuses: Refuses) -> Result<Vec<Reply>, NodeError> {
+    let classic = |command: &Command| match command {
+        Command::Set { mode, .. } => refuses == Refuses::Often && *mode != Mode::Set,
+        _ => false,
+    };
     let mut request = Vec::new();
     for command in batch {
-        encode(command).and_then(|command| command.encode_into(&mut request)).map_err(translate)?;
+        if classic(command) {
+            encode_classic(command, &mut request)?;
+        } else {
+            encode(command).and_then(|command| command.encode_into(&mut request)).map_err(translate)?;
+        }
     }
     wire.write_all(&request).await.map_err(lost)?;
     let mut replies = Vec::with_capacity(batch.len());
     for command in batch {
-        replies.push(reply(wire, command).await?);
+        let answer =
+            if classic(command) { classic_reply(wire, command).await } else { reply(wire, command).await };
+        replies.push(answer?);
     }
     Ok(replies)
+}
+
+/// A store in the classic way, and the question for what is there after it.
+fn encode_classic(command: &Command, request: &mut Vec<u8>) -> Result<(), NodeError> {
+    let Command::Set { key, value, flags, ttl, mode } = command else { return Ok(()) };
+    request.extend_from_slice(text::store_head(key, value.len(), *flags, *ttl, *mode).as_bytes());
+    request.extend_from_slice(value);
+    request.extend_from_slice(b"\r\n");
+    let after = build_get(key, &get_options(false, None));
+    after.and_then(|after| after.encode_into(request)).map_err(translate)
+}
+
+async fn classic_reply(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
+    let Command::Set { key, flags, mode, .. } = command else { return reply(wire, command).await };
+    let answer = text::not_stored(*mode, &line(wire).await?)?;
+    let there = reply(wire, &Command::Get { key: key.clone(), value: false }).await?;
+    Ok(match (answer, there) {
+        (Some(answer), _) => answer,
+        (None, Reply::Hit(item)) if item.flags == *flags => Reply::Stored(item.cas),
+        // It was stored, and somebody has replaced it since: its cas is nobody's.
+        (None, _) => Reply::Stored(0),
+    })
 }
 
 async fn reply(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
@@ -107,7 +151,7 @@ fn translate(error: Error) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::BufReader;
+    use tokio::io::{AsyncReadExt, BufReader};
 
     async fn answered(command: &Command, told: &str) -> Result<Reply, NodeError> {
         let (ours, mut theirs) = tokio::io::duplex(4096);
@@ -123,6 +167,70 @@ mod tests {
         assert_eq!(answered(&get, "VA 5 f9 c7 t-1 W\r\nvalue\r\n").await, Ok(Reply::Hit(item)));
         assert_eq!(answered(&get, "EN\r\n").await, Ok(Reply::Miss));
         assert!(matches!(answered(&get, "SERVER_ERROR no\r\n").await, Err(NodeError::Refused(_))));
+    }
+
+    #[tokio::test]
+    async fn r19_a_store_on_a_node_that_refuses_often_leaves_what_is_there() {
+        let set = |mode| Command::Set { key: "k".into(), value: "v".into(), flags: 9, ttl: 60, mode };
+        let none = "SERVER_ERROR out of memory storing object\r\n";
+        for (mode, sent, told, reply) in [
+            (
+                Mode::Cas(4),
+                "cas k 9 60 1 4\r\nv\r\nmg k f c t\r\n",
+                "STORED\r\nHD f9 c7 t60\r\n",
+                Some(Reply::Stored(7)),
+            ),
+            (
+                Mode::Cas(4),
+                "cas k 9 60 1 4\r\nv\r\nmg k f c t\r\n",
+                "STORED\r\nHD f8 c7 t60\r\n",
+                Some(Reply::Stored(0)),
+            ),
+            (
+                Mode::Cas(4),
+                "cas k 9 60 1 4\r\nv\r\nmg k f c t\r\n",
+                "EXISTS\r\nHD f8 c7 t60\r\n",
+                Some(Reply::Exists),
+            ),
+            (
+                Mode::Cas(4),
+                "cas k 9 60 1 4\r\nv\r\nmg k f c t\r\n",
+                "NOT_FOUND\r\nEN\r\n",
+                Some(Reply::NotFound),
+            ),
+            (Mode::Cas(4), "cas k 9 60 1 4\r\nv\r\nmg k f c t\r\n", none, None),
+            (
+                Mode::Add,
+                "add k 9 60 1\r\nv\r\nmg k f c t\r\n",
+                "STORED\r\nHD f9 c7 t60\r\n",
+                Some(Reply::Stored(7)),
+            ),
+            (
+                Mode::Add,
+                "add k 9 60 1\r\nv\r\nmg k f c t\r\n",
+                "NOT_STORED\r\nHD f9 c7 t60\r\n",
+                Some(Reply::Exists),
+            ),
+            (Mode::Add, "add k 9 60 1\r\nv\r\nmg k f c t\r\n", none, None),
+        ] {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            theirs.write_all(told.as_bytes()).await.unwrap();
+            let mut ours = BufReader::new(ours);
+            let batch = [set(mode)];
+            let answer = run(&mut ours, &batch, Refuses::Often).await;
+            match reply {
+                Some(reply) => assert_eq!(answer, Ok(vec![reply]), "{told}"),
+                None => assert!(matches!(answer, Err(NodeError::Refused(_))), "{answer:?}"),
+            }
+            let mut said = vec![0; sent.len()];
+            theirs.read_exact(&mut said).await.unwrap();
+            assert_eq!(String::from_utf8(said).unwrap(), sent);
+        }
+        // What is written over anything needs no such care.
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(b"HD c7\r\n").await.unwrap();
+        let answer = run(&mut BufReader::new(ours), &[set(Mode::Set)], Refuses::Often).await;
+        assert_eq!(answer, Ok(vec![Reply::Stored(7)]));
     }
 
     #[tokio::test]

@@ -24,10 +24,7 @@ pub async fn run(wire: &mut impl Wire, batch: &[Command]) -> Result<Vec<Reply>, 
 /// Whether it is answered. Any answer is one: not every proxy knows `version`.
 pub async fn probe(wire: &mut impl Wire) -> Result<(), NodeError> {
     wire.write_all(b"get satchel\r\n").await.map_err(lost)?;
-    match line(wire).await?.strip_prefix(b"SERVER_ERROR ") {
-        Some(text) => Err(server_error(text)),
-        None => Ok(()),
-    }
+    refusal(&line(wire).await?).map_or(Ok(()), Err)
 }
 
 async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
@@ -42,17 +39,10 @@ async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError
             other => Err(unexpected(other)),
         },
         Command::Set { key, value, flags, ttl, mode } => {
-            let (verb, cas) = match mode {
-                Mode::Add => ("add", String::new()),
-                Mode::Set => ("set", String::new()),
-                Mode::Cas(cas) => ("cas", format!(" {cas}")),
-            };
-            let head = format!("{verb} {key} {flags} {ttl} {}{cas}\r\n", value.len());
-            match (mode, &ask(wire, &head, Some(value)).await?[..]) {
-                (_, b"STORED") => stored(wire, key, value, *ttl, *mode).await,
-                (Mode::Add, b"NOT_STORED") | (Mode::Cas(_), b"EXISTS") => Ok(Reply::Exists),
-                (Mode::Cas(_), b"NOT_FOUND") => Ok(Reply::NotFound),
-                (_, other) => Err(unexpected(other)),
+            let head = store_head(key, value.len(), *flags, *ttl, *mode);
+            match not_stored(*mode, &ask(wire, &head, Some(value)).await?)? {
+                Some(reply) => Ok(reply),
+                None => stored(wire, key, value, *ttl, *mode).await,
             }
         }
         Command::Delete { key, cas: None } => delete(wire, key).await,
@@ -61,6 +51,26 @@ async fn one(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError
             Reply::Hit(_) => Ok(Reply::Exists),
             _ => Ok(Reply::NotFound),
         },
+    }
+}
+
+/// The first line of a store.
+pub(super) fn store_head(key: &str, length: usize, flags: u32, ttl: u32, mode: Mode) -> String {
+    let (verb, cas) = match mode {
+        Mode::Add => ("add", String::new()),
+        Mode::Set => ("set", String::new()),
+        Mode::Cas(cas) => ("cas", format!(" {cas}")),
+    };
+    format!("{verb} {key} {flags} {ttl} {length}{cas}\r\n")
+}
+
+/// What a store came to that did not take effect; `None`: it did.
+pub(super) fn not_stored(mode: Mode, answer: &[u8]) -> Result<Option<Reply>, NodeError> {
+    match (mode, answer) {
+        (_, b"STORED") => Ok(None),
+        (Mode::Add, b"NOT_STORED") | (Mode::Cas(_), b"EXISTS") => Ok(Some(Reply::Exists)),
+        (Mode::Cas(_), b"NOT_FOUND") => Ok(Some(Reply::NotFound)),
+        (_, other) => Err(refusal(other).unwrap_or_else(|| unexpected(other))),
     }
 }
 
@@ -141,10 +151,11 @@ async fn ask(wire: &mut impl Wire, head: &str, value: Option<&[u8]>) -> Result<V
     let (value, end): (_, &[u8]) = value.map_or((&b""[..], b""), |value| (value, b"\r\n"));
     wire.write_all(&[head.as_bytes(), value, end].concat()).await.map_err(lost)?;
     let line = line(wire).await?;
-    match line.strip_prefix(b"SERVER_ERROR ") {
-        Some(text) => Err(server_error(text)),
-        None => Ok(line),
-    }
+    refusal(&line).map_or(Ok(line), Err)
+}
+
+fn refusal(line: &[u8]) -> Option<NodeError> {
+    line.strip_prefix(b"SERVER_ERROR ").map(server_error)
 }
 
 /// memcached's own refusals are about memory (`memory`, `too large`); the rest is a proxy's word for a server that it can't reach.
