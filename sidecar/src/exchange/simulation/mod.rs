@@ -295,11 +295,13 @@ const ONE_NODE: Plan =
 const OUTAGES: Plan =
     Plan { nodes: 3, faults: NONE, requests: 150, logouts: 2, outages: true, large: false, reloads: false };
 
-/// `SATCHEL_SEEDS=from..to` runs others than the first few hundred.
+/// `SATCHEL_SEEDS=from..to` runs others; without it they are so many with `SATCHEL_LONG`, else a third.
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let text = std::env::var("SATCHEL_SEEDS").unwrap_or_default();
     let parse = |text: &str| text.parse().ok();
-    text.split_once("..").and_then(|(from, to)| Some(parse(from)?..parse(to)?)).unwrap_or(0..default)
+    text.split_once("..").and_then(|(from, to)| Some(parse(from)?..parse(to)?)).unwrap_or_else(|| {
+        if std::env::var_os("SATCHEL_LONG").is_some() { 0..default } else { 0..default.div_ceil(3) }
+    })
 }
 
 /// Says how to run a seed again, if it fails.
