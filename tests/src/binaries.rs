@@ -79,8 +79,17 @@ pub fn build(shown: bool) {
     }
     BUILT.get_or_init(|| {
         let quiet: &[&str] = if shown { &[] } else { &["--quiet"] };
-        cargo_build(&[quiet, &["--package", "gateway", "--package", "sidecar"]].concat(), is_release());
+        // With the tests' own dependencies some others have more features: to leave these out would build most of them once more.
+        let which: &[&str] = match is_test() {
+            true => &["--workspace", "--bins", "--tests"],
+            false => &["--package", "gateway", "--package", "sidecar"],
+        };
+        cargo_build(&[quiet, which].concat(), is_release());
     });
+}
+
+fn is_test() -> bool {
+    std::env::current_exe().is_ok_and(|exe| exe.parent().is_some_and(|parent| parent.ends_with("deps")))
 }
 
 fn is_release() -> bool {
