@@ -1,11 +1,9 @@
-//! Applications that others have written, shared between two Tomcats as they are: Debian's examples, and the test application of Jetty from
-//! Maven's repository.
+//! An application that others have written, Debian's examples for Tomcat, shared between two Tomcats as it is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use satchel_tests::{Client, Memcached, Response, Sidecar, Tomcat, TomcatVersion, maven, needs, ports};
+use satchel_tests::{Client, Memcached, Sidecar, Tomcat, TomcatVersion, needs, ports};
 
 /// Two Tomcats with an application of a directory, and their sidecars.
 struct Pair {
@@ -68,21 +66,10 @@ fn launch(version: TomcatVersion, path: &str, application: &Path, store: &Path, 
     }
     let base = Tomcat::empty_base(version, &format!("127.0.0.{}", n + 2));
     fs::write(base.path().join("conf/server.xml"), text).unwrap();
-    // With the roles that the applications ask for.
-    let users =
-        r#"<tomcat-users><user username="tomcat" password="secret" roles="tomcat,user"/></tomcat-users>"#;
+    // With the role that it asks for.
+    let users = r#"<tomcat-users><user username="tomcat" password="secret" roles="tomcat"/></tomcat-users>"#;
     fs::write(base.path().join("conf/tomcat-users.xml"), users).unwrap();
     Tomcat::of_base(version, base, port)
-}
-
-/// Where a redirect leads to, without scheme and host.
-fn location(response: &Response) -> String {
-    let location =
-        response.header("location").unwrap_or_else(|| panic!("{} {}", response.status, response.text()));
-    match location.split_once("://") {
-        Some((_, rest)) => rest[rest.find('/').unwrap()..].to_owned(),
-        None => location.to_owned(),
-    }
 }
 
 #[test]
@@ -115,69 +102,4 @@ fn debians_examples_are_shared() {
     }
     // What was in the session before the login is there, under the new id.
     assert!(user.get(session).text().contains("thing0 = value0"));
-}
-
-/// Jetty's test application, unpacked: form logins, and a page that shows the session and changes it. It keeps objects of classes in
-/// its own `WEB-INF/lib` there.
-fn jettys() -> Result<PathBuf, String> {
-    let (name, version) = ("test-jetty-webapp", "9.4.53.v20231009");
-    let unpacked = format!("{name}-{version}");
-    maven::directory("applications", &unpacked, &[], |runs| {
-        let artifact = format!("-Dartifact=org.eclipse.jetty:{name}:{version}:war");
-        let jar = needs::find("jar").unwrap();
-        runs.mvn(&["dependency:copy", "-DoutputDirectory=.", &artifact])
-            && runs.run(Command::new("mkdir").arg(&unpacked))
-            && runs.run(
-                Command::new("sh").args(["-c", "cd \"$0\" && \"$1\" xf \"../$0.war\"", &unpacked]).arg(jar),
-            )
-    })
-}
-
-#[test]
-fn jettys_test_application_is_shared_with_its_logins() {
-    let application = match (TomcatVersion::V9_0.home(), jettys()) {
-        (Ok(_), Ok(application)) => application,
-        (tomcat, jettys) => {
-            let why = format!("{:?} {:?}", tomcat.err(), jettys.err());
-            return needs::skipped("Jetty's test application", &why);
-        }
-    };
-    let pair = Pair::start(TomcatVersion::V9_0, "/shop", &application);
-    let mut user = pair.sidecars[0].client();
-    let session = "/shop/session/";
-    assert!(user.get(session).text().contains("No Session"));
-    user = pair.other(&user);
-    assert_eq!(user.post(session, "Action=New+Session").status, 302);
-    for n in 0..4 {
-        user = pair.other(&user);
-        assert_eq!(user.post(session, &format!("Action=Set&Name=thing{n}&Value=value{n}")).status, 302);
-    }
-    // The protected page, asked for, logged in to and seen on the other Tomcat than the step before.
-    let protected = "/shop/auth2/index.html";
-    user = pair.other(&user);
-    assert!(user.get(protected).text().contains("FORM Authentication demo"));
-    user = pair.other(&user);
-    let answer = user.post("/shop/auth2/j_security_check", "j_username=tomcat&j_password=secret");
-    assert!(matches!(answer.status, 302 | 303), "{} {}", answer.status, answer.text());
-    assert_eq!(location(&answer), protected);
-    for _ in 0..4 {
-        user = pair.other(&user);
-        let page = user.get(protected);
-        assert!(page.text().contains("successfully authenticated"), "{} {}", page.status, page.text());
-        // What was in the session before the login is there, under the new id.
-        let page = user.get(session);
-        for n in 0..4 {
-            assert!(page.text().contains(&format!("value{n}")), "{}", page.text());
-        }
-    }
-    // A logout on one is a logout on the other.
-    user = pair.other(&user);
-    user.post(session, "Action=Invalidate");
-    user = pair.other(&user);
-    assert!(user.get(protected).text().contains("FORM Authentication demo"));
-    // A wrong password is one.
-    let mut stranger = pair.sidecars[1].client();
-    stranger.get(protected);
-    stranger.post("/shop/auth2/j_security_check", "j_username=tomcat&j_password=wrong");
-    assert!(pair.other(&stranger).get(protected).text().contains("FORM Authentication demo"));
 }
