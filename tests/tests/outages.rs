@@ -10,8 +10,6 @@ const USERS: usize = 40;
 /// How long a node is away.
 const AWAY: Duration = Duration::from_secs(3);
 const HANGS: Duration = Duration::from_secs(10);
-/// `memcached.timeout` and a second.
-const SETTLED: Duration = Duration::from_secs(2);
 
 fn node_of(user: &Client) -> usize {
     let cookie = user.cookie("JSESSIONID").unwrap();
@@ -30,15 +28,16 @@ fn user_on(farm: &Farm, node: usize) -> Client {
     }
 }
 
+/// Whether that is the last that a sidecar's log says of a node.
+fn is_down(log: &str, node: usize) -> bool {
+    let down = log.rfind(&format!("node n{node} is down"));
+    down.is_some_and(|down| !log[down..].contains(&format!("node n{node} is up")))
+}
+
 fn all_up(farm: &Farm) {
     eventually("every sidecar uses every node", || {
-        farm.sidecars.iter().all(|sidecar| {
-            let log = sidecar.log();
-            (1..=farm.nodes.len()).all(|node| {
-                let down = log.rfind(&format!("node n{node} is down"));
-                down.is_none_or(|down| log[down..].contains(&format!("node n{node} is up")))
-            })
-        })
+        let up = |log: String| (1..=farm.nodes.len()).all(|node| !is_down(&log, node));
+        farm.sidecars.iter().all(|sidecar| up(sidecar.log()))
     });
 }
 
@@ -60,22 +59,30 @@ fn each_node_in_turn_on(
     for node in 0..3 {
         let began = load.now();
         away(&mut farm, node);
+        eventually("every sidecar knows", || {
+            farm.sidecars.iter().all(|sidecar| is_down(&sidecar.log(), node + 1))
+        });
+        // What ran meanwhile has ended: of two requests of one user whose lock was on the node one is refused (R17).
+        load.all_served();
+        let known = load.now();
         load.go_on(time);
         back(&mut farm, node);
         all_up(&farm);
         // Two copies again, before the next one goes.
         load.all_served();
-        faults.push((began, load.now()));
+        faults.push((began, known, load.now()));
     }
     let report = load.finish();
     println!("{}", report.summary());
-    for (began, ended) in faults {
-        let late = report.failed_between(began + SETTLED, ended);
-        let last = report.failed_between(began, ended).iter().map(|failure| failure.failed - began).max();
-        println!("the last request that failed did so {last:?} after the fault");
-        assert!(late.is_empty(), "failed although the node was known to be down: {late:?}");
+    for (began, known, ended) in faults {
+        let failed = report.failed_between(began, ended);
+        let last = failed.iter().map(|failure| failure.failed - began).max();
+        println!("{} failed, the last {last:?} after the fault", failed.len());
+        let late: Vec<_> = failed.iter().filter(|failure| failure.sent >= known).collect();
+        assert!(late.is_empty(), "sent when the node was known to be down: {late:?}");
+        // Of three requests at once one is served.
+        assert!(failed.len() <= 2 * users, "{failed:?}");
     }
-    assert!(report.failures.len() * 100 < report.requests, "{}", report.summary());
     farm.await_quiet();
 }
 
