@@ -148,6 +148,33 @@ impl Annotated {
         })
     }
 
+    /// Where the file shows for a key that is set something else than what holds. `told` says what configuration a text comes to; `optional`
+    /// are keys, each with its table's path, that are required in general and not in this file.
+    ///
+    /// # Errors
+    /// Why the whole file is no configuration.
+    pub fn shown_wrongly(
+        &self,
+        told: impl Fn(&str) -> Result<String, String>,
+        optional: &[(&str, &str)],
+    ) -> Result<Vec<String>, String> {
+        let all = told(&self.text())?;
+        let mut wrong = Vec::new();
+        for (table, key, shown, _) in self.keys().filter(|(_, key, ..)| key.is_set) {
+            let without = told(&self.without(key));
+            let is_right = match shown {
+                Shown::Default => without.as_ref() == Ok(&all),
+                Shown::Required => without.is_err() || optional.contains(&(&table.path, &key.name)),
+                Shown::NoDefault => without.as_ref() != Ok(&all),
+                Shown::Example => without.is_ok(),
+            };
+            if !is_right {
+                wrong.push(format!("{} in [{}] as {shown:?}: {without:?}", key.written, table.path));
+            }
+        }
+        Ok(wrong)
+    }
+
     /// The last names of the tables in this one: `server` for `upstream`. Tables of any name (`memcached.node.NAME`) count as one.
     pub fn below<'a>(&'a self, path: &str) -> impl Iterator<Item = &'a str> {
         let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };

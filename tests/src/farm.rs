@@ -203,6 +203,13 @@ impl Builder {
         self
     }
 
+    /// The test application at these paths, with one session cookie for all of them.
+    #[must_use]
+    pub fn one_cookie(self, paths: &[&str]) -> Self {
+        let farm = paths.iter().fold(self, |farm, path| farm.context(path, App::SharedCookie));
+        farm.context_line("session_cookie_path = \"/\"")
+    }
+
     /// As `Sidecar`'s.
     #[must_use]
     pub fn context_line(mut self, line: &str) -> Self {

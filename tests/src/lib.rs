@@ -45,7 +45,7 @@ pub use farm::Farm;
 pub use gateway::Gateway;
 pub use liar::Liar;
 pub use link::Link;
-pub use load::Load;
+pub use load::{Load, Report};
 pub use memcached::Memcached;
 pub use nginx::Nginx;
 pub use often::often;

@@ -117,12 +117,7 @@ fn another_cookie_name_is_no_session() {
 
 #[test]
 fn r01_with_one_cookie_for_two_applications_each_has_its_own_session() {
-    let farm = Farm::builder()
-        .nodes(2)
-        .context("/a", App::SharedCookie)
-        .context("/b", App::SharedCookie)
-        .context_line("session_cookie_path = \"/\"")
-        .start();
+    let farm = Farm::builder().nodes(2).one_cookie(&["/a", "/b"]).start();
     let mut user = farm.client();
     assert_eq!(user.get("/a/login?user=me").status, 200);
     let cookie = user.cookie("JSESSIONID").unwrap().to_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use satchel_tests::{Client, Farm, Load, Sidecar, eventually, often};
+use satchel_tests::{Client, Farm, Load, Report, Sidecar, eventually, often};
 
 const USERS: usize = 40;
 /// How long a node is away.
@@ -43,7 +43,8 @@ fn all_up(farm: &Farm) {
 
 /// Each node in turn is away and comes back, under load.
 fn each_node_in_turn(away: impl Fn(&mut Farm, usize), back: impl Fn(&mut Farm, usize), time: Duration) {
-    each_node_in_turn_on(USERS, "/kind/small?ms=5", away, back, time);
+    let report = each_node_in_turn_on(USERS, "/kind/small?ms=5", away, back, time);
+    assert!(report.failures.len() * 100 < report.requests, "{}", report.summary());
 }
 
 fn each_node_in_turn_on(
@@ -52,7 +53,7 @@ fn each_node_in_turn_on(
     away: impl Fn(&mut Farm, usize),
     back: impl Fn(&mut Farm, usize),
     time: Duration,
-) {
+) -> Report {
     let mut farm = Farm::builder().nodes(3).links().start();
     let load = Load::on(farm.gateway.port(), users, path);
     let mut faults = Vec::new();
@@ -84,6 +85,7 @@ fn each_node_in_turn_on(
         assert!(failed.len() <= 2 * users, "{failed:?}");
     }
     farm.await_quiet();
+    report
 }
 
 #[test]

@@ -494,12 +494,7 @@ fn large_sessions_and_their_parts_go() {
 
 #[test]
 fn one_cookie_for_two_applications_is_two_sessions() {
-    let farm = Farm::builder()
-        .nodes(2)
-        .context("/a", App::SharedCookie)
-        .context("/b", App::SharedCookie)
-        .context_line("session_cookie_path = \"/\"")
-        .start();
+    let farm = Farm::builder().nodes(2).one_cookie(&["/a", "/b"]).start();
     let mut user = farm.client();
     for app in ["/a", "/b"] {
         assert_eq!(user.get(&format!("{app}/kind/small")).number("n"), Some(1));
@@ -517,13 +512,7 @@ fn one_cookie_for_two_applications_is_two_sessions() {
 
 #[test]
 fn one_application_whose_session_is_in_use_keeps_none_of_the_others() {
-    let farm = Farm::builder()
-        .nodes(2)
-        .context("/a", App::SharedCookie)
-        .context("/b", App::SharedCookie)
-        .context("/c", App::SharedCookie)
-        .context_line("session_cookie_path = \"/\"")
-        .start();
+    let farm = Farm::builder().nodes(2).one_cookie(&["/a", "/b", "/c"]).start();
     let mut user = farm.client();
     for app in ["/a", "/b", "/c"] {
         assert_eq!(user.get(&format!("{app}/kind/small")).number("n"), Some(1));

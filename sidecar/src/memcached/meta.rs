@@ -25,45 +25,40 @@ pub enum Refuses {
 
 /// Sends the batch and reads its answers. After an error the connection must be dropped.
 pub async fn run(wire: &mut impl Wire, batch: &[Command], refuses: Refuses) -> Result<Vec<Reply>, NodeError> {
-    let classic = |command: &Command| match command {
-        Command::Set { mode, .. } => refuses == Refuses::Often && *mode != Mode::Set,
-        _ => false,
-    };
+    let is_classic = |mode: Mode| refuses == Refuses::Often && mode != Mode::Set;
     let mut request = Vec::new();
     for command in batch {
-        if classic(command) {
-            encode_classic(command, &mut request)?;
-        } else {
-            encode(command).and_then(|command| command.encode_into(&mut request)).map_err(translate)?;
-        }
+        let meta = match command {
+            Command::Set { key, value, flags, ttl, mode } if is_classic(*mode) => {
+                request.extend_from_slice(text::store_head(key, value.len(), *flags, *ttl, *mode).as_bytes());
+                request.extend_from_slice(value);
+                request.extend_from_slice(b"\r\n");
+                build_get(key, &get_options(false, None))
+            }
+            _ => encode(command),
+        };
+        meta.and_then(|meta| meta.encode_into(&mut request)).map_err(translate)?;
     }
     wire.write_all(&request).await.map_err(lost)?;
     let mut replies = Vec::with_capacity(batch.len());
     for command in batch {
-        let answer =
-            if classic(command) { classic_reply(wire, command).await } else { reply(wire, command).await };
-        replies.push(answer?);
+        replies.push(match command {
+            Command::Set { key, flags, mode, .. } if is_classic(*mode) => {
+                classic_reply(wire, key, *flags, *mode).await?
+            }
+            _ => reply(wire, command).await?,
+        });
     }
     Ok(replies)
 }
 
-/// A store in the classic way, and the question for what is there after it.
-fn encode_classic(command: &Command, request: &mut Vec<u8>) -> Result<(), NodeError> {
-    let Command::Set { key, value, flags, ttl, mode } = command else { return Ok(()) };
-    request.extend_from_slice(text::store_head(key, value.len(), *flags, *ttl, *mode).as_bytes());
-    request.extend_from_slice(value);
-    request.extend_from_slice(b"\r\n");
-    let after = build_get(key, &get_options(false, None));
-    after.and_then(|after| after.encode_into(request)).map_err(translate)
-}
-
-async fn classic_reply(wire: &mut impl Wire, command: &Command) -> Result<Reply, NodeError> {
-    let Command::Set { key, flags, mode, .. } = command else { return reply(wire, command).await };
-    let answer = text::not_stored(*mode, &line(wire).await?)?;
-    let there = reply(wire, &Command::Get { key: key.clone(), value: false }).await?;
+/// The answers to a classic store, and to the question for what is there after it.
+async fn classic_reply(wire: &mut impl Wire, key: &str, flags: u32, mode: Mode) -> Result<Reply, NodeError> {
+    let answer = text::not_stored(mode, &line(wire).await?)?;
+    let there = reply(wire, &Command::Get { key: key.to_owned(), value: false }).await?;
     Ok(match (answer, there) {
         (Some(answer), _) => answer,
-        (None, Reply::Hit(item)) if item.flags == *flags => Reply::Stored(item.cas),
+        (None, Reply::Hit(item)) if item.flags == flags => Reply::Stored(item.cas),
         // It was stored, and somebody has replaced it since: its cas is nobody's.
         (None, _) => Reply::Stored(0),
     })

@@ -97,10 +97,11 @@ pub async fn list(farm: &Farm, config: &Config, limit: usize, progress: &Progres
     let mut locked = std::collections::BTreeSet::new();
     let mut listed = Listed { now: unix_time(), ..Listed::default() };
     for (index, node) in nodes.iter().enumerate() {
-        let mut totals = Totals::default();
+        let (mut totals, mut said) = (Totals::default(), 0);
         let told = metadump::each(&node.address, config.node_timeout, |line| {
             note(&mut all, &mut locked, &mut totals, index, line);
-            if totals.records % PROGRESS_EVERY == 0 {
+            if totals.records - said >= PROGRESS_EVERY {
+                said = totals.records;
                 progress.on(format!("{}: {} sessions so far", node.name, totals.records));
             }
         });
